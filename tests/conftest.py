@@ -1,0 +1,115 @@
+"""Real stores for every test: one PostgreSQL and one Valkey a test session, on loopback, gone at its end."""
+
+import asyncio
+import itertools
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
+from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
+
+
+@pytest.fixture(scope="session")
+def stores_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="stakehold-tests-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(stores_directory: Path) -> Iterator[EmbeddedPostgres]:
+    """One PostgreSQL for the session. Tests that stop or kill it start one of their own."""
+    server = EmbeddedPostgres(stores_directory, announce=lambda _: None)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(stores_directory: Path) -> Iterator[EmbeddedValkey]:
+    """One Valkey for the session. Tests that stop or kill it start one of their own."""
+    server = EmbeddedValkey(stores_directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+_database_numbers = itertools.count(1)
+
+
+async def _create_database(postgres: EmbeddedPostgres, name: str, template: str | None) -> None:
+    connection = await asyncpg.connect(postgres.database_url("postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+        await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: EmbeddedPostgres) -> str:
+    """A migrated database that the others are copied from."""
+    from stakehold.database.migrate import migrate
+
+    async def prepare() -> None:
+        await _create_database(postgres, "migrated_template", None)
+        await migrate(
+            postgres.database_url("migrated_template"), clock=ManualClock(), entropy=SeededEntropy(1)
+        )
+
+    asyncio.run(prepare())
+    return "migrated_template"
+
+
+@pytest.fixture
+def empty_database_url(postgres: EmbeddedPostgres) -> str:
+    """A new database with nothing in it."""
+    name = f"empty_{next(_database_numbers)}"
+    asyncio.run(_create_database(postgres, name, None))
+    return postgres.database_url(name)
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str:
+    """A new, migrated database."""
+    name = f"test_{next(_database_numbers)}"
+    asyncio.run(_create_database(postgres, name, migrated_template))
+    return postgres.database_url(name)
+
+
+@pytest.fixture
+def redis_url(valkey: EmbeddedValkey) -> str:
+    """The session's Valkey, emptied."""
+    with socket.create_connection(("127.0.0.1", valkey.port), 5) as connection:
+        connection.sendall(f"AUTH {valkey.password}\r\nFLUSHALL\r\nSCRIPT FLUSH\r\n".encode())
+        answer = b""
+        while answer.count(b"\r\n") < 3:
+            answer += connection.recv(256)
+    assert answer == b"+OK\r\n" * 3
+    return valkey.url
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def entropy() -> SeededEntropy:
+    """Seeded randomness; the seed is printed when a test fails and can be set by STAKEHOLD_TEST_SEED."""
+    seed = int(os.environ.get("STAKEHOLD_TEST_SEED") or secrets.randbelow(2**32))
+    print(f"STAKEHOLD_TEST_SEED={seed}")
+    return SeededEntropy(seed)
+
+
+@pytest.fixture
+def counters() -> CountingCounters:
+    return CountingCounters()
