@@ -1,6 +1,7 @@
 """Redis as the rest of the service sees it: one command or one script a trip, over any transport.
 
-Replies are those of RESP2: nil is None, an integer is int, a status or bulk string is bytes, an array is a list.
+Replies are those of RESP2: nil is None, an integer is int, a status or a bulk string is bytes, an array is a
+list.
 Arguments are text, integers, or bytes that are UTF-8: Upstash's REST carries them as JSON.
 """
 
@@ -114,8 +115,8 @@ async def run_script(
 # the last line has Upstash's words for a full database and a used-up plan.
 _UNAVAILABLE = re.compile(
     r"(?:ERR Error running script .*?-)?(?:"
-    r"(?:OOM|LOADING|READONLY|MASTERDOWN|BUSY|MISCONF|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)\b|ERR max number of clients|"
-    r"ERR DB capacity quota|ERR max (?:daily|requests|concurrent))"
+    r"(?:OOM|LOADING|READONLY|MASTERDOWN|BUSY|MISCONF|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)\b|"
+    r"ERR max number of clients|ERR DB capacity quota|ERR max (?:daily|requests|concurrent))"
 )
 _REASON_CHARACTERS_MAX = 200
 
