@@ -1,0 +1,25 @@
+"""Counters of what an operator wants to know, by documented name."""
+
+from typing import Final
+
+NAMES: Final[dict[str, str]] = {}
+"""Every counter there is, and what one more of it means."""
+
+
+class Metrics:
+    """Counts since the process started; implements `Counters`.
+
+    Meant for the event loop's thread. Counting from another thread is safe, and may now and then lose a
+    count; nothing here is worth a lock on the path of a request.
+    """
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(NAMES, 0)
+
+    def count(self, name: str, amount: int = 1) -> None:
+        """Add `amount` to `name`; KeyError for a name that is not documented in NAMES."""
+        self._counts[name] += amount
+
+    def snapshot(self) -> dict[str, int]:
+        """Every counter's value now, zeros included."""
+        return dict(self._counts)
