@@ -261,6 +261,8 @@ class RespRedis:
             end_s = loop.time() + timeout_s
             connection = await self._connected(timeout_s)
             timeout_s = end_s - loop.time()
+        if timeout_s <= 0:
+            raise RedisUnavailableError("no time left", outcome_unknown=False)
         return await connection.submit(packed, timeout_s)
 
     async def script(

@@ -1,0 +1,208 @@
+"""Redis over Upstash's REST API, for where no TCP is to be had: one POST a command, over any HTTP client.
+
+Protocol: https://upstash.com/docs/redis/features/restapi. `POST /` takes a command as a JSON array and
+answers `{"result": …}`, or `{"error": "…"}` with status 400.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import msgspec
+
+from stakehold.domain.ports import Clock, Counters, Entropy
+from stakehold.redis.backoff import full_jitter_s
+from stakehold.redis.port import (
+    COMMAND_BYTES_MAX,
+    REPLY_BYTES_MAX,
+    Argument,
+    RedisReplyError,
+    RedisUnavailableError,
+    Reply,
+    Script,
+    error_of,
+    run_script,
+)
+
+_ATTEMPTS_MAX = 3
+_BACKOFF_BASE_S = 0.05
+_BACKOFF_CAP_S = 0.25
+
+
+class SendFailedError(Exception):
+    """A request got no answer. `reached`: it may have reached the service all the same."""
+
+    def __init__(self, reason: str, *, reached: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.reached = reached
+
+
+class Sender(Protocol):
+    """The HTTP client: aiohttp natively, the platform's `fetch` on Workers."""
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_s: float, answer_bytes_max: int
+    ) -> tuple[int, bytes]:
+        """POST once, follow no redirect; return the status and at most `answer_bytes_max` + 1 bytes of body.
+
+        Raises TimeoutError when it takes longer than `timeout_s`, and SendFailedError.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open, also under requests in flight."""
+        ...
+
+
+class _NoReplyError(Exception):
+    """One attempt brought no reply of Redis."""
+
+    def __init__(self, reason: str, *, outcome_unknown: bool, passing: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.outcome_unknown = outcome_unknown
+        self.passing = passing
+
+
+class UpstashRedis:
+    """An Upstash database at `url` with its REST `token`; see port.Redis.
+
+    A request that finds no connection or is answered 5xx is sent again, at most twice and within the caller's
+    time; one that times out is not. So a command may run twice: what is sent must bear that.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        sender: Sender,
+        clock: Clock,
+        entropy: Entropy,
+        counters: Counters,
+        max_in_flight: int = 256,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.query:
+            raise ValueError("An Upstash REST URL is https://host, with the token apart.")
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            raise ValueError("An Upstash REST token is one word of ASCII.")
+        self._url = url.rstrip("/") + "/"
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._sender = sender
+        self._clock = clock
+        self._entropy = entropy
+        self._counters = counters
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
+        self._losses = 0
+        self._closed = False
+
+    @property
+    def connection_losses(self) -> int:
+        """How many requests were left without a reply of Redis, their repetitions included."""
+        return self._losses
+
+    async def command(self, *arguments: Argument, timeout_s: float) -> Reply:
+        """Send one command and return its reply within `timeout_s`."""
+        body = msgspec.json.encode([_as_text(argument) for argument in arguments])
+        if len(body) > COMMAND_BYTES_MAX:
+            raise ValueError(f"A command is at most {COMMAND_BYTES_MAX} bytes.")
+        if self._in_flight >= self._max_in_flight:
+            self._counters.count("redis_refused")
+            raise RedisUnavailableError("too many commands are in flight", outcome_unknown=False)
+        self._in_flight += 1
+        try:
+            return await self._send(body, timeout_s)
+        finally:
+            self._in_flight -= 1
+
+    async def script(
+        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
+    ) -> Reply:
+        """Run a script by its hash; its source is sent only when Redis does not know it."""
+        return await run_script(self, self._clock, script, keys, arguments, timeout_s)
+
+    async def close(self) -> None:
+        """Give up what is in flight and refuse everything afterwards."""
+        self._closed = True
+        await self._sender.close()
+
+    async def _send(self, body: bytes, timeout_s: float) -> Reply:
+        end_s = self._clock.monotonic_s() + timeout_s
+        outcome_unknown = False
+        for attempt in range(_ATTEMPTS_MAX):
+            if self._closed:
+                raise RedisUnavailableError("the client was closed", outcome_unknown=outcome_unknown)
+            try:
+                return await self._attempt(body, end_s - self._clock.monotonic_s())
+            except RedisUnavailableError as error:
+                error.outcome_unknown |= outcome_unknown
+                raise
+            except _NoReplyError as failure:
+                outcome_unknown |= failure.outcome_unknown
+                reason, passing = failure.reason, failure.passing
+            wait_s = full_jitter_s(self._entropy, attempt, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S)
+            left_s = end_s - self._clock.monotonic_s()
+            if not passing or attempt + 1 == _ATTEMPTS_MAX or wait_s >= left_s:
+                break
+            self._counters.count("redis_retries")
+            await asyncio.sleep(wait_s)
+        self._losses += 1
+        self._counters.count("redis_connections_lost")
+        raise RedisUnavailableError(reason, outcome_unknown=outcome_unknown)
+
+    async def _attempt(self, body: bytes, timeout_s: float) -> Reply:
+        if timeout_s <= 0:
+            raise _NoReplyError("no time left", outcome_unknown=False, passing=False)
+        try:
+            status, answer = await self._sender.post(
+                self._url,
+                headers=self._headers,
+                body=body,
+                timeout_s=timeout_s,
+                answer_bytes_max=REPLY_BYTES_MAX,
+            )
+        except TimeoutError:
+            raise _NoReplyError("no answer in time", outcome_unknown=True, passing=False) from None
+        except SendFailedError as failure:
+            raise _NoReplyError(failure.reason, outcome_unknown=failure.reached, passing=True) from None
+        if status >= 500:
+            raise _NoReplyError(f"Upstash answered {status}", outcome_unknown=True, passing=True)
+        if status not in (200, 400):
+            # 401 a wrong token, 429 a used-up plan, 3xx or 404 a wrong address: nothing was run.
+            raise RedisUnavailableError(f"Upstash answered {status}", outcome_unknown=False)
+        if len(answer) > REPLY_BYTES_MAX:
+            raise _NoReplyError("a reply is longer than we accept", outcome_unknown=True, passing=False)
+        return _read_answer(status, answer)
+
+
+def _as_text(argument: Argument) -> str:
+    # Integers go as text too: a JSON number beyond 2^53 is not safe in every reader.
+    return argument.decode() if isinstance(argument, bytes) else str(argument)
+
+
+def _read_answer(status: int, answer: bytes) -> Reply:
+    try:
+        decoded = msgspec.json.decode(answer)
+        if status == 200 and isinstance(decoded, dict) and "result" in decoded:
+            return _as_reply(decoded["result"])
+        if isinstance(decoded, dict) and isinstance(decoded.get("error"), str):
+            raise error_of(decoded["error"])
+    except (msgspec.DecodeError, RecursionError, TypeError):
+        pass
+    if status == 400:
+        raise RedisReplyError("Upstash answered 400 without saying why")
+    raise _NoReplyError("an answer is not what Upstash documents", outcome_unknown=True, passing=False)
+
+
+def _as_reply(value: object) -> Reply:
+    if isinstance(value, str):
+        return value.encode()
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, list):
+        return [_as_reply(item) for item in value]
+    raise TypeError("neither null, nor a string, nor an integer, nor an array")
