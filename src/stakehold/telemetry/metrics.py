@@ -2,7 +2,14 @@
 
 from typing import Final
 
-NAMES: Final[dict[str, str]] = {}
+NAMES: Final[dict[str, str]] = {
+    "redis_connect_failures": "An attempt to connect to Redis failed.",
+    "redis_connections_lost": "An established connection to Redis ended, or a REST request got no reply.",
+    "redis_refused": "A command was not sent to Redis because too many were in flight.",
+    "redis_retries": "A REST request to Redis was sent again.",
+    "redis_stalls": "Redis did not answer in time, and its connection was ended for that.",
+    "refresh_reuse": "A spent refresh token was presented; its session was ended.",
+}
 """Every counter there is, and what one more of it means."""
 
 
