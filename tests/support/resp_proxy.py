@@ -1,0 +1,120 @@
+"""A TCP proxy before a Redis: reads along which commands pass; cuts, delays or stalls the connection."""
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import urlsplit
+
+import hiredis
+
+
+class RespProxy:
+    """Give clients `url` in place of the server's. `commands` are those seen since it was last cleared."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.commands: list[list[bytes]] = []
+        self.connections = 0
+        self.delay_s = 0.0
+        """Hold back every chunk of replies this long."""
+        self.cut_at: bytes | None = None
+        """Cut every connection when the reply to this command comes, instead of passing it on. Works once."""
+        self.url = ""
+        self._upstream = urlsplit(redis_url)
+        self._cut_next_reply = False
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen on loopback at a free port."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        parts = self._upstream
+        self.url = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+
+    async def stop(self) -> None:
+        """Stop listening and cut what is connected."""
+        self.refuse()
+        self.resume()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def trips(self) -> list[bytes]:
+        """Names of the commands seen, without those that set a connection up."""
+        return [
+            command[0].upper() for command in self.commands if command[0].upper() not in (b"AUTH", b"SELECT")
+        ]
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def refuse(self) -> None:
+        """Stop listening; connections that stand go on."""
+        if self._server is not None:
+            self._server.close()
+
+    def stall(self) -> None:
+        """Let replies pass no more; commands still do."""
+        self._flowing.clear()
+
+    def resume(self) -> None:
+        """Let replies pass again, those held back first."""
+        self._flowing.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, up_writer}
+        self._writers |= pair
+        tasks = [
+            asyncio.create_task(self._pass_commands(reader, up_writer)),
+            asyncio.create_task(self._pass_replies(up_reader, writer)),
+        ]
+        self._tasks |= set(tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        self._tasks -= set(tasks)
+        self._writers -= pair
+        for each in pair:
+            each.transport.abort()
+
+    async def _pass_commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parser = hiredis.Reader()  # a command is framed as a reply that is an array
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                parser.feed(data)
+                seen = list(_parsed(parser))
+                self.commands += seen
+                if any(command[0].upper() == self.cut_at for command in seen):
+                    self.cut_at, self._cut_next_reply = None, True
+                writer.write(data)
+                await writer.drain()
+
+    async def _pass_replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if self.delay_s:
+                    await asyncio.sleep(self.delay_s)
+                await self._flowing.wait()
+                if self._cut_next_reply:
+                    self._cut_next_reply = False
+                    self.cut()
+                    return
+                writer.write(data)
+                await writer.drain()
+
+
+def _parsed(parser: hiredis.Reader) -> Any:
+    while (command := parser.gets()) is not False:
+        yield command

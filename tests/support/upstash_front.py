@@ -1,0 +1,245 @@
+"""Upstash's REST API, as https://upstash.com/docs/redis/features/restapi says, before a real Redis or Valkey.
+
+Standalone: `python -m tests.support.upstash_front --redis-url redis://… --port 8079 --token t`. It speaks
+to Redis through connections of its own, not through the client under test.
+"""
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import hiredis
+from aiohttp import web
+
+_BODY_BYTES_MAX = 10 * 1024 * 1024
+_CONNECTIONS_MAX = 64
+
+
+@dataclass
+class Faults:
+    """What goes wrong, until it is set back. Statuses are taken in turn, one a request."""
+
+    statuses: list[int] = field(default_factory=list)
+    """Answer these instead of asking Redis."""
+    statuses_after: list[int] = field(default_factory=list)
+    """Ask Redis, and then answer these: the command ran and its caller does not know."""
+    cuts: int = 0
+    """Ask Redis, and then cut this many connections without an answer."""
+    stalled: bool = False
+    """Answer nothing at all until set back."""
+    raw_answer: bytes | None = None
+    """Answer 200 with this body."""
+
+
+class _RedisConnection:
+    """A plain connection: sends what it is told and reads as many replies."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._parser = hiredis.Reader()
+
+    @classmethod
+    async def open(cls, url: str) -> "_RedisConnection":
+        parts = urlsplit(url)
+        connection = cls(*await asyncio.open_connection(parts.hostname, parts.port or 6379))
+        if parts.password:
+            user = [unquote(parts.username)] if parts.username else []
+            await connection.ask([["AUTH", *user, unquote(parts.password)]])
+        await connection.ask([["SELECT", parts.path.strip("/") or "0"]])
+        return connection
+
+    async def ask(self, commands: list[list[Any]]) -> list[Any]:
+        self._writer.write(b"".join(hiredis.pack_command(tuple(command)) for command in commands))
+        replies: list[Any] = []
+        while len(replies) < len(commands):
+            reply = self._parser.gets()
+            if reply is False:
+                data = await self._reader.read(65536)
+                if not data:
+                    raise ConnectionResetError("Redis closed the connection")
+                self._parser.feed(data)
+            else:
+                replies.append(reply)
+        return replies
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class UpstashFront:
+    """The REST server: `url` and `token` to reach it, `faults` to trouble it, `requests` to count trips."""
+
+    def __init__(self, redis_url: str, token: str = "front-token") -> None:
+        self.token = token
+        self.faults = Faults()
+        self.requests = 0
+        self.url = ""
+        self._redis_url = redis_url
+        self._idle: list[_RedisConnection] = []
+        self._slots = asyncio.Semaphore(_CONNECTIONS_MAX)
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, port: int = 0) -> None:
+        """Listen on loopback, at any free port unless told which."""
+        application = web.Application(client_max_size=_BODY_BYTES_MAX)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening and cut what is connected."""
+        self.faults.stalled = False
+        if self._runner is not None:
+            await self._runner.cleanup()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        faults = self.faults
+        while faults.stalled:
+            await asyncio.sleep(0.01)
+        if faults.statuses:
+            return web.json_response({"error": "the front was told so"}, status=faults.statuses.pop(0))
+        if request.method not in ("HEAD", "GET", "POST", "PUT"):
+            return _error(405, "ERR unsupported HTTP method")
+        if not self._knows(request):
+            return _error(401, "WRONGPASS invalid or missing auth token")
+        response = await self._answer(request)
+        if faults.cuts > 0 and request.transport is not None:
+            faults.cuts -= 1
+            request.transport.abort()
+        if faults.statuses_after:
+            return web.json_response({"error": "the front was told so"}, status=faults.statuses_after.pop(0))
+        if faults.raw_answer is not None:
+            return web.Response(body=faults.raw_answer, content_type="application/json")
+        return response
+
+    def _knows(self, request: web.Request) -> bool:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            token = request.query.get("_token", "")
+        return hmac.compare_digest(token.encode(), self.token.encode())
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        encoded = request.headers.get("Upstash-Encoding", "").lower() == "base64"
+        path = [unquote(part) for part in request.raw_path.partition("?")[0].split("/") if part]
+        try:
+            if path in (["pipeline"], ["multi-exec"]):
+                commands = _commands_of(await request.read())
+                if path == ["pipeline"]:
+                    return _each(await self._ask(commands), encoded)
+                return await self._multi_exec(commands, encoded)
+            body = await request.read()
+            if not path:
+                command = _command_of(json.loads(body))
+            else:
+                command = path + ([body] if body else []) + _parameters_of(request)
+            (reply,) = await self._ask([command])
+        except ValueError as error:
+            return _error(400, f"ERR failed to parse command: {error}")
+        except OSError as error:
+            return _error(500, f"ERR {type(error).__name__}")
+        if isinstance(reply, hiredis.ReplyError):
+            return _error(400, str(reply))
+        return web.json_response({"result": _as_json(reply, encoded)})
+
+    async def _multi_exec(self, commands: list[list[Any]], encoded: bool) -> web.Response:
+        *queued, outcome = await self._ask([["MULTI"], *commands, ["EXEC"]])
+        if isinstance(outcome, hiredis.ReplyError):
+            first = next(reply for reply in [*queued, outcome] if isinstance(reply, hiredis.ReplyError))
+            return _error(400, str(first))
+        return _each(outcome, encoded)
+
+    async def _ask(self, commands: list[list[Any]]) -> list[Any]:
+        async with self._connection() as connection:
+            return await connection.ask(commands)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_RedisConnection]:
+        async with self._slots:
+            connection = self._idle.pop() if self._idle else await _RedisConnection.open(self._redis_url)
+            try:
+                yield connection
+            except BaseException:
+                connection.close()
+                # The others are as old: when Redis went away, it went away for them too.
+                while self._idle:
+                    self._idle.pop().close()
+                raise
+            self._idle.append(connection)
+
+
+def _command_of(decoded: Any) -> list[Any]:
+    if not isinstance(decoded, list) or not decoded:
+        raise ValueError("a command is a JSON array with the command's name first")
+    # Scalars are taken as Redis would take their text; anything deeper goes as JSON.
+    return [part if isinstance(part, str) else json.dumps(part) for part in decoded]
+
+
+def _commands_of(body: bytes) -> list[list[Any]]:
+    decoded = json.loads(body)
+    if not isinstance(decoded, list):
+        raise ValueError("a batch is a JSON array of commands")
+    return [_command_of(command) for command in decoded]
+
+
+def _parameters_of(request: web.Request) -> list[str]:
+    pairs = [(name, value) for name, value in request.query.items() if name != "_token"]
+    return [part for pair in pairs for part in pair if part]
+
+
+def _as_json(reply: Any, encoded: bool) -> Any:
+    if isinstance(reply, list):
+        return [_as_json(item, encoded) for item in reply]
+    if isinstance(reply, hiredis.ReplyError):
+        return str(reply)
+    if not isinstance(reply, bytes):
+        return reply
+    if encoded and reply != b"OK":
+        return base64.b64encode(reply).decode()
+    return reply.decode(errors="replace")
+
+
+def _each(replies: list[Any], encoded: bool) -> web.Response:
+    return web.json_response(
+        [
+            {"error": str(reply)}
+            if isinstance(reply, hiredis.ReplyError)
+            else {"result": _as_json(reply, encoded)}
+            for reply in replies
+        ]
+    )
+
+
+def _error(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+async def _serve(redis_url: str, port: int, token: str) -> None:
+    front = UpstashFront(redis_url, token)
+    await front.start(port)
+    print(front.url, flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Upstash's REST API in front of a Redis or Valkey.")
+    parser.add_argument("--redis-url", required=True)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--token", required=True)
+    arguments = parser.parse_args()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve(arguments.redis_url, arguments.port, arguments.token))
