@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,9 +10,12 @@ import hiredis
 
 
 class RespProxy:
-    """Give clients `url` in place of the server's. `commands` are those seen since it was last cleared."""
+    """Give clients `url` in place of the server's. `commands` are those seen since it was last cleared.
 
-    def __init__(self, redis_url: str) -> None:
+    With `tls` it speaks TLS to clients, and `url` is `rediss://`.
+    """
+
+    def __init__(self, redis_url: str, *, tls: ssl.SSLContext | None = None) -> None:
         self.commands: list[list[bytes]] = []
         self.connections = 0
         self.delay_s = 0.0
@@ -20,6 +24,7 @@ class RespProxy:
         """Cut every connection when the reply to this command comes, instead of passing it on. Works once."""
         self.url = ""
         self._upstream = urlsplit(redis_url)
+        self._tls = tls
         self._cut_next_reply = False
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -29,10 +34,13 @@ class RespProxy:
 
     async def start(self) -> None:
         """Listen on loopback at a free port."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         port = self._server.sockets[0].getsockname()[1]
         parts = self._upstream
-        self.url = parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
+        self.url = parts._replace(
+            scheme="rediss" if self._tls else "redis",
+            netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}",
+        ).geturl()
 
     async def stop(self) -> None:
         """Stop listening and cut what is connected."""
