@@ -1,0 +1,3 @@
+"""Stakehold: a staking service."""
+
+__version__ = "0.1.0"
