@@ -36,6 +36,8 @@ class Faults:
     """Answer nothing at all until set back."""
     raw_answer: bytes | None = None
     """Answer 200 with this body."""
+    redirect_to: str | None = None
+    """Answer 307 with this location."""
 
 
 class _RedisConnection:
@@ -113,6 +115,8 @@ class UpstashFront:
             await asyncio.sleep(0.01)
         if faults.statuses:
             return web.json_response({"error": "the front was told so"}, status=faults.statuses.pop(0))
+        if faults.redirect_to is not None:
+            return web.Response(status=307, headers={"Location": faults.redirect_to})
         if request.method not in ("HEAD", "GET", "POST", "PUT"):
             return _error(405, "ERR unsupported HTTP method")
         if not self._knows(request):
