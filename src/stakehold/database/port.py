@@ -45,9 +45,9 @@ class Database(Protocol):
     def connection(self, deadline: Deadline) -> AbstractAsyncContextManager[Connection]:
         """A connection nobody else uses meanwhile.
 
-        Entering raises DatabaseError (`database_unavailable`) when there is none to be had, and OverloadedError
-        when too many wait for one; nothing was sent to the database in either case. A connection whose last
-        statement was cancelled, timed out or broke off is closed when the block ends, never used again.
+        Entering raises DatabaseError (`database_unavailable`) when there is none to be had, and
+        OverloadedError when too many wait for one; nothing was sent to the database in either case. A
+        connection whose last statement was cancelled, timed out or broke off is closed when the block ends.
         """
         ...
 

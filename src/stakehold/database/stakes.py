@@ -1,4 +1,4 @@
-"""Stakes: made in one statement with their idempotency key, read newest first from one range of the primary key."""
+"""Stakes: made in one statement with their idempotency key, read newest first from one range of a key."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -65,9 +65,9 @@ _REFUSALS_OF_PLAN = """
             WHEN p.minimum_minor > $4::NUMERIC THEN 'below_minimum'
             ELSE 'again' END"""
 
-# Both statements look at what was there before only when they made nothing (LIMIT keeps the lateral query from
-# being merged into the join): a lookup of a row that is absent locks the page it would be on when serializable,
-# and two creations that each look and then insert there would abort one another.
+# Both statements look at what was there before only when they made nothing (LIMIT keeps the lateral query
+# from being merged into the join): when serializable, a lookup of an absent row locks the page it would be
+# on, and two creations that each look and then insert there would abort one another.
 _CREATE_KEYED: Final = f"""
 WITH {_PLAN.lstrip()},
 claimed AS (
@@ -117,7 +117,9 @@ SELECT CASE WHEN m.id IS NOT NULL OR s.id IS NOT NULL THEN 'created'{_REFUSALS}{
   LEFT JOIN plan p ON true
   LEFT JOIN made m ON true
   LEFT JOIN LATERAL (
-    SELECT e.id FROM stakes e WHERE m.id IS NULL AND e.user_id = $1::UUID AND e.id = $2::UUID LIMIT 1) s ON true
+    SELECT e.id FROM stakes e
+     WHERE m.id IS NULL AND e.user_id = $1::UUID AND e.id = $2::UUID
+     LIMIT 1) s ON true
  WHERE u.id = $1::UUID
 """  # noqa: S608 - only constants are put in
 
@@ -125,10 +127,10 @@ SELECT CASE WHEN m.id IS NOT NULL OR s.id IS NOT NULL THEN 'created'{_REFUSALS}{
 async def create_stake(connection: Connection, new: NewStake) -> Creation:
     """Make a stake and remember its idempotency key for 24 hours by the database's clock, in one statement.
 
-    `created` also when this same `new` made it before: by its id, or by its key and id. `replayed` and
-    `mismatch` answer for another request with the key, whatever has become of the plan since. Racers on one key
-    wait for the first. Raises RunAgainError where it must be run again, and ConflictError
-    (`idempotency_in_flight`) when the wait for the first outlived the statement's timeout.
+    `created` also when this same `new` made it before. `replayed` and `mismatch` answer for another request
+    with the key, whatever has become of the plan since. Racers on one key wait for the first. Raises
+    RunAgainError when the wait outlived the statement's timeout, or its result cannot be read yet; it becomes
+    ConflictError (`idempotency_in_flight`) when there is no time to run again.
     """
     if new.idempotency is None:
         row = await _run(connection, _CREATE_KEYLESS, new)
@@ -137,7 +139,7 @@ async def create_stake(connection: Connection, new: NewStake) -> Creation:
         try:
             row = await _run(connection, _CREATE_KEYED, new, key.scope, key.key, key.body_hash)
         except asyncpg.QueryCanceledError as error:
-            raise _in_flight() from error
+            raise RunAgainError(_in_flight()) from error
     if row is None:
         return Creation("disabled", None, 0)
     if row["outcome"] == "again":

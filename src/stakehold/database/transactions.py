@@ -1,8 +1,8 @@
 """Running work on the database: whole again where that is safe, and honest about what is not known.
 
-A failure is one of three kinds. *Rolled back*: the database says that nothing was committed. *Not sent*: there
-was no connection to send anything on. *Unknown*: the connection broke, or the time ran out, after something was
-sent; it may have been committed.
+A failure is one of three kinds. *Rolled back*: the database says that nothing was committed. *Not sent*:
+there was no connection to send anything on. *Unknown*: the connection broke, or the time ran out, after
+something was sent; it may have been committed.
 """
 
 import asyncio
@@ -40,12 +40,11 @@ _CONFLICTS: Final = (
     asyncpg.InvalidCachedStatementError,
 )
 
-# Errors that come with the end of the session, or say themselves that the outcome is not known: the commit may
-# have gone through before them. CockroachDB sends 40003 for a commit it lost track of.
+# Errors that come with the end of the session, or say themselves that the outcome is not known: the commit
+# may have gone through before them. CockroachDB sends 40003 for a commit it lost track of.
 _AMBIGUOUS: Final = (
     asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
+    asyncpg.OperatorInterventionError,
     asyncpg.StatementCompletionUnknownError,
 )
 
@@ -54,6 +53,8 @@ def failure_of(error: BaseException) -> Failure | None:
     """What is known after `error` came out of work on a connection; None for an error that is not its own."""
     if isinstance(error, _CONFLICTS):
         return Failure.CONFLICT
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return Failure.REFUSED  # The one intervention that leaves the session up: the statement was undone.
     if isinstance(error, _AMBIGUOUS):
         return Failure.UNKNOWN
     if isinstance(error, asyncpg.PostgresError):
@@ -149,7 +150,7 @@ def _count(counters: Counters, failure: Failure) -> None:
 def _backoff_s(entropy: Entropy, attempt: int) -> float:
     """Full jitter: anywhere between nothing and the cap of this attempt."""
     fraction = int.from_bytes(entropy.random_bytes(4), "big") / 2**32
-    return fraction * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2**attempt)
+    return fraction * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0**attempt)
 
 
 def unavailable() -> DatabaseError:

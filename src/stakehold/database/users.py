@@ -52,7 +52,7 @@ SELECT COALESCE((SELECT m.id FROM made m), (SELECT u.id FROM users u WHERE u.use
 
 
 async def insert_user(connection: Connection, user_id: UUID, username: str, password_hash: str) -> bool:
-    """Make an active user; False when another has the name, True also when this very user is there already."""
+    """Make an active user; False when another has the name, True again for this very user."""
     holder = await connection.fetchval(_INSERT, user_id, username, password_hash)
     if holder is None:
         # Another made the name after our snapshot was taken: visible to the next run.
@@ -98,8 +98,8 @@ SELECT u.status, u.epoch, s.id AS revoked_session
 async def load_user_state(connection: Connection, user_id: UUID) -> UserState | None:
     """What decides whether the user's access tokens are still good.
 
-    Sessions revoked longer than 20 minutes ago are left out: no access token of theirs lives that long. So are
-    those of earlier epochs, whose tokens are refused by the epoch.
+    Sessions revoked longer than 20 minutes ago are left out: no access token of theirs lives that long. So
+    are those of earlier epochs, whose tokens are refused by the epoch.
     """
     rows = await connection.fetch(_STATE, user_id)
     if not rows:
@@ -149,7 +149,7 @@ async def update_password_hash(connection: Connection, user_id: UUID, old_hash: 
     return await connection.fetchval(_REHASH, user_id, old_hash, new_hash) is not None
 
 
-_CHANGE_PASSWORD = """
+_CHANGE = """
 WITH changed AS (
   UPDATE users SET password_hash = $3::TEXT, epoch = epoch + 1
    WHERE id = $1::UUID AND password_hash = $2::TEXT AND status = 'active' AND epoch = $4::INT8 - 1
@@ -172,7 +172,7 @@ async def change_password(
     caller saw. True again when this very change was made before: a hash with its salt is never made twice.
     """
     changed = await connection.fetchval(
-        _CHANGE_PASSWORD,
+        _CHANGE,
         user_id,
         old_hash,
         new_hash,

@@ -9,6 +9,15 @@ NAMES: Final[dict[str, str]] = {
     "redis_retries": "A REST request to Redis was sent again.",
     "redis_stalls": "Redis did not answer in time, and its connection was ended for that.",
     "refresh_reuse": "A spent refresh token was presented; its session was ended.",
+    "sql_conflicts": "A statement or transaction was undone by a conflict with another, and may be run again.",
+    "sql_connect_failures": "An attempt to connect to the database failed.",
+    "sql_connects": "A connection to the database was established.",
+    "sql_disconnects": "A connection to the database was closed: too old, broken, or left in an unknown state.",
+    "sql_no_connection": "A statement was not sent because there was no connection.",
+    "sql_pool_checks_failed": "An idle connection to the database turned out to be dead.",
+    "sql_pool_refused": "A request found too many others waiting for a connection, or waited too long for one.",
+    "sql_refused": "The database refused a statement; nothing was committed.",
+    "sql_unknown_outcomes": "The database did not confirm a statement; it may have been committed.",
 }
 """Every counter there is, and what one more of it means."""
 
