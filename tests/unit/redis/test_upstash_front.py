@@ -1,0 +1,137 @@
+"""The front of the tests answers as Upstash's documentation does, so that it is not tuned to our client."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import aiohttp
+import pytest_asyncio
+
+from tests.support.upstash_front import UpstashFront
+
+
+@pytest_asyncio.fixture
+async def front(redis_url: str) -> AsyncIterator[UpstashFront]:
+    server = UpstashFront(redis_url)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def ask(
+    front: UpstashFront,
+    method: str,
+    path: str,
+    body: Any = None,
+    *,
+    data: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, Any]:
+    """A request with the front's token, unless other headers are given; its status and its JSON."""
+    sent = {"Authorization": f"Bearer {front.token}"} if headers is None else headers
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, front.url + path, json=body, data=data, headers=sent) as response,
+    ):
+        return response.status, await response.json()
+
+
+async def test_a_command_is_sent_as_an_array(front: UpstashFront) -> None:
+    """`POST /` with `[COMMAND, ARG, …]`; numbers are taken as their text."""
+    assert await ask(front, "POST", "/", ["SET", "foo", "bar", "EX", 100]) == (200, {"result": "OK"})
+    assert await ask(front, "POST", "/", ["GET", "foo"]) == (200, {"result": "bar"})
+    assert await ask(front, "POST", "/", ["GET", "absent"]) == (200, {"result": None})
+    assert await ask(front, "POST", "/", ["INCRBY", "n", 137]) == (200, {"result": 137})
+    status, answer = await ask(front, "POST", "/", ["MGET", "foo", "absent", "n"])
+    assert (status, answer) == (200, {"result": ["bar", None, "137"]})
+
+
+async def test_a_command_is_sent_as_a_path(front: UpstashFront) -> None:
+    """`/COMMAND/arg…`, with a value in the body and what follows it as parameters."""
+    assert await ask(front, "GET", "/set/foo/b%2Fr") == (200, {"result": "OK"})
+    assert await ask(front, "GET", "/get/foo") == (200, {"result": "b/r"})
+    assert await ask(front, "POST", "/set/foo?EX=100", data=b'{"a":1}') == (200, {"result": "OK"})
+    assert await ask(front, "GET", "/get/foo") == (200, {"result": '{"a":1}'})
+    status, answer = await ask(front, "GET", "/ttl/foo")
+    assert status == 200
+    assert 0 < answer["result"] <= 100
+
+
+async def test_errors_have_status_400_and_a_reason(front: UpstashFront) -> None:
+    """What Redis refuses, and what is no command at all."""
+    assert await ask(front, "POST", "/", ["GET"]) == (
+        400,
+        {"error": "ERR wrong number of arguments for 'get' command"},
+    )
+    for body in ({}, [], "GET", 7):
+        status, answer = await ask(front, "POST", "/", body)
+        assert (status, list(answer)) == (400, ["error"])
+
+
+async def test_the_token_is_wanted_in_the_header_or_the_address(front: UpstashFront) -> None:
+    """Without it 401; a wrong one too."""
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": front.token}):
+        assert await ask(front, "POST", "/", ["PING"], headers=headers) == (
+            401,
+            {"error": "WRONGPASS invalid or missing auth token"},
+        )
+    assert await ask(front, "GET", f"/ping?_token={front.token}", headers={}) == (200, {"result": "PONG"})
+
+
+async def test_other_methods_are_refused(front: UpstashFront) -> None:
+    """Only HEAD, GET, POST and PUT are taken."""
+    assert (await ask(front, "DELETE", "/", ["PING"]))[0] == 405
+
+
+async def test_a_pipeline_answers_each_command(front: UpstashFront) -> None:
+    """The documentation's example: an error in the middle stops nothing."""
+    commands = [
+        ["SET", "key1", "valuex"],
+        ["SETEX", "key2", 13, "valuez"],
+        ["INCR", "key1"],
+        ["ZADD", "myset", 11, "item1", 22, "item2"],
+    ]
+    for path in ("/pipeline", "/multi-exec"):
+        status, answer = await ask(front, "POST", path, commands)
+        assert status == 200
+        assert [list(item) for item in answer] == [["result"], ["result"], ["error"], ["result"]]
+        assert answer[:2] == [{"result": "OK"}] * 2
+        assert answer[3] == {"result": 2 if path == "/pipeline" else 0}
+
+
+async def test_a_transaction_with_a_malformed_command_is_discarded(front: UpstashFront) -> None:
+    """One answer for the whole, status 400, and no command has run."""
+    status, answer = await ask(front, "POST", "/multi-exec", [["SET", "foo", "bar"], ["GET"]])
+    assert (status, list(answer)) == (400, ["error"])
+    assert await ask(front, "POST", "/", ["EXISTS", "foo"]) == (200, {"result": 0})
+
+
+async def test_replies_in_base64_but_ok(front: UpstashFront) -> None:
+    """With `Upstash-Encoding: base64` every string but OK is encoded; without it broken UTF-8 is replaced."""
+    encoded = {"Authorization": f"Bearer {front.token}", "Upstash-Encoding": "base64"}
+    assert await ask(front, "GET", "/set/foo/bar", headers=encoded) == (200, {"result": "OK"})
+    assert await ask(front, "GET", "/get/foo", headers=encoded) == (200, {"result": "YmFy"})
+    assert await ask(front, "POST", "/set/foo", data=b"\xff") == (200, {"result": "OK"})
+    assert await ask(front, "GET", "/get/foo", headers=encoded) == (200, {"result": "/w=="})
+    assert await ask(front, "GET", "/get/foo") == (200, {"result": "\N{REPLACEMENT CHARACTER}"})
+
+
+async def test_it_runs_by_itself(redis_url: str) -> None:
+    """`python -m tests.support.upstash_front` prints its address and serves."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.upstash_front", "--redis-url", redis_url, "--token", "t",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            url = (await process.stdout.readline()).decode().strip()
+            async with (
+                aiohttp.ClientSession(headers={"Authorization": "Bearer t"}) as session,
+                session.post(url, json=["PING"]) as response,
+            ):
+                assert await response.json() == {"result": "PONG"}
+    finally:
+        process.kill()
+        await process.wait()
