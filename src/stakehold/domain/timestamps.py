@@ -1,0 +1,24 @@
+"""Moments in milliseconds since the Unix epoch, as dates and as text, in UTC."""
+
+from datetime import UTC, date, datetime
+
+DAY_MS = 86_400_000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+
+def rfc3339(moment_ms: int) -> str:
+    """A moment as RFC 3339 writes it, to the millisecond: "2026-11-22T20:53:45.123Z"."""
+    # Split as integers: a float of seconds does not hold every millisecond.
+    seconds, milliseconds = divmod(moment_ms, 1000)
+    whole = datetime.fromtimestamp(seconds, UTC)
+    return f"{whole.replace(tzinfo=None).isoformat()}.{milliseconds:03d}Z"
+
+
+def utc_date(moment_ms: int) -> date:
+    """The day a moment falls on."""
+    return date.fromordinal(_EPOCH_ORDINAL + moment_ms // DAY_MS)
+
+
+def midnight_ms(day: date) -> int:
+    """The moment a day begins."""
+    return (day.toordinal() - _EPOCH_ORDINAL) * DAY_MS
