@@ -1,4 +1,4 @@
-"""A pool of connections that survives its database's restarts: aged, checked, replaced, never awaited long."""
+"""A pool of connections that survives its database's restarts: aged, checked and replaced."""
 
 import asyncio
 import contextlib

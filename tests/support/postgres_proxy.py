@@ -1,0 +1,199 @@
+"""A TCP proxy before PostgreSQL that counts statements at the wire, and cuts or holds connections.
+
+It reads the frames of both directions. A statement is one Execute ('E') or simple Query ('Q') message.
+"""
+
+import asyncio
+import contextlib
+import struct
+from types import TracebackType
+from urllib.parse import urlsplit, urlunsplit
+
+_UNTYPED_REQUESTS = {80877102, 80877103, 80877104}  # cancel, TLS, GSSAPI: before the start-up message
+_TRANSACTION_CONTROL = ("BEGIN", "COMMIT", "ROLLBACK", "START")
+
+
+class PostgresProxy:
+    """Listens on loopback; `url` leads through it. Used as an async context manager.
+
+    `executed` holds the text of every statement passed on, `statements` counts them without BEGIN and COMMIT.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._open = asyncio.Event()
+        self._open.set()
+        self.url = ""
+        self.executed: list[str] = []
+        self.connections = 0
+        self.answers_to_cut = 0
+        self.requests_to_cut = 0
+
+    @property
+    def statements(self) -> int:
+        """How many statements were passed on, transaction control left out."""
+        return sum(not text.strip().upper().startswith(_TRANSACTION_CONTROL) for text in self.executed)
+
+    def cut_answers(self, count: int) -> None:
+        """For the next `count` statements: let PostgreSQL finish, then cut instead of answering."""
+        self.answers_to_cut = count
+
+    def cut_requests(self, count: int) -> None:
+        """For the next `count` statements: cut the connection before PostgreSQL sees them."""
+        self.requests_to_cut = count
+
+    def stall(self) -> None:
+        """Pass nothing on, either way, until `resume`: what a network that drops packets looks like."""
+        self._open.clear()
+
+    def resume(self) -> None:
+        """Pass on again, also what was held."""
+        self._open.set()
+
+    def cut_all(self) -> None:
+        """Cut every connection there is."""
+        for pair in list(self._pairs):
+            _abort(pair)
+
+    async def __aenter__(self) -> "PostgresProxy":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        login = self._parts.netloc.rpartition("@")[0]
+        self.url = urlunsplit(self._parts._replace(netloc=f"{login}@127.0.0.1:{port}"))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut_all()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.connections += 1
+        try:
+            server_in, server_out = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        except OSError:
+            client_out.transport.abort()
+            self._tasks.discard(task)
+            return
+        pair = (client_out, server_out)
+        self._pairs.add(pair)
+        session = _Session(self, pair)
+        try:
+            upward = asyncio.ensure_future(session.upward(client_in))
+            downward = asyncio.ensure_future(session.downward(server_in))
+            try:
+                await asyncio.wait({upward, downward}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for pump in (upward, downward):
+                    pump.cancel()
+                await asyncio.gather(upward, downward, return_exceptions=True)
+        finally:
+            _abort(pair)
+            self._pairs.discard(pair)
+            self._tasks.discard(task)
+
+    async def pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Write once the proxy is not stalled."""
+        await self._open.wait()
+        writer.write(data)
+        await writer.drain()
+
+
+class _Session:
+    """One client's connection: its prepared statements by name, and whether its answer is to be withheld."""
+
+    def __init__(self, proxy: PostgresProxy, pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
+        self._proxy = proxy
+        self._pair = pair
+        self._texts: dict[bytes, str] = {}
+        self._bound = b""
+        self._withhold = False
+        self._started = asyncio.Event()
+
+    async def upward(self, client_in: asyncio.StreamReader) -> None:
+        """From the client to PostgreSQL, statement by statement."""
+        _, server_out = self._pair
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            await self._start_up(client_in)
+            while True:
+                kind, frame = await _frame(client_in)
+                if not self._note(kind, frame[5:]):
+                    _abort(self._pair)
+                    return
+                await self._proxy.pass_on(server_out, frame)
+
+    async def downward(self, server_in: asyncio.StreamReader) -> None:
+        """From PostgreSQL to the client; ReadyForQuery ('Z') comes when a statement has been committed."""
+        client_out, _ = self._pair
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):
+            while not self._started.is_set():
+                # The answer to a request for TLS is one bare byte.
+                byte = await server_in.readexactly(1)
+                if self._started.is_set() or byte in b"RE":
+                    rest = await _rest(server_in)
+                    await self._proxy.pass_on(client_out, byte + rest)
+                    break
+                await self._proxy.pass_on(client_out, byte)
+            while True:
+                kind, frame = await _frame(server_in)
+                if not self._withhold:
+                    await self._proxy.pass_on(client_out, frame)
+                elif kind == b"Z":
+                    _abort(self._pair)
+                    return
+
+    async def _start_up(self, client_in: asyncio.StreamReader) -> None:
+        _, server_out = self._pair
+        while True:
+            head = await client_in.readexactly(8)
+            length, code = struct.unpack("!II", head)
+            body = await client_in.readexactly(length - 8)
+            await self._proxy.pass_on(server_out, head + body)
+            if code not in _UNTYPED_REQUESTS:
+                self._started.set()
+                return
+
+    def _note(self, kind: bytes, body: bytes) -> bool:
+        """Follow what the client does; False when this statement is to be cut off."""
+        if kind == b"P":
+            name, text = body.split(b"\0", 2)[:2]
+            self._texts[name] = text.decode()
+        elif kind == b"B":
+            self._bound = body.split(b"\0", 2)[1]
+        elif kind in (b"E", b"Q"):
+            text = self._texts.get(self._bound, "") if kind == b"E" else body.rstrip(b"\0").decode()
+            if self._proxy.requests_to_cut > 0:
+                self._proxy.requests_to_cut -= 1
+                return False
+            self._proxy.executed.append(text)
+            if self._proxy.answers_to_cut > 0:
+                self._proxy.answers_to_cut -= 1
+                self._withhold = True
+        return True
+
+
+async def _rest(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readexactly(4)
+    return head + await reader.readexactly(struct.unpack("!I", head)[0] - 4)
+
+
+async def _frame(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    kind = await reader.readexactly(1)
+    return kind, kind + await _rest(reader)
+
+
+def _abort(pair: tuple[asyncio.StreamWriter, asyncio.StreamWriter]) -> None:
+    for writer in pair:
+        writer.transport.abort()
