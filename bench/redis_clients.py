@@ -1,10 +1,10 @@
 """Redis clients side by side: one EVALSHA that returns a 3 KB value, many callers at once.
 
-    python bench/redis_clients.py [--rounds 15] [--loop uvloop|asyncio]
+    python bench/redis_clients.py [--rounds 15] [--concurrent 32] [--loop uvloop|asyncio]
 
 Compares ours with redis-py and valkey-glide where they are installed, in an environment of their own
 (`pip install 'redis[hiredis]' valkey-glide`): the service needs neither. Rounds are interleaved, so that
-whatever else the machine does falls on all alike. Figures are medians; CPU is this process's, all its threads.
+whatever else the machine does falls on all alike. Figures are medians; CPU is that of all our threads.
 """
 
 import argparse
@@ -23,8 +23,7 @@ from stakehold.redis.port import Script
 from stakehold.redis.resp import RespRedis
 from stakehold.runtime.embedded import EmbeddedValkey
 
-CONCURRENT = 32
-CALLS_A_CALLER = 200
+CALLS_A_ROUND = 6400
 VALUE = b"x" * 3000
 SOURCE = "return redis.call('GET', KEYS[1])"
 KEY = "{bench}page"
@@ -66,7 +65,7 @@ async def ours(url: str) -> Call:
 async def redis_py(url: str) -> Call:
     import redis.asyncio
 
-    client: Any = redis.asyncio.Redis.from_url(url, max_connections=CONCURRENT, socket_timeout=1.0)
+    client: Any = redis.asyncio.Redis.from_url(url, socket_timeout=1.0)
     sha = await client.script_load(SOURCE)
     return lambda: client.evalsha(sha, 1, KEY)
 
@@ -92,20 +91,20 @@ CLIENTS = {
 }
 
 
-async def measure(call: Call) -> tuple[float, float]:
+async def measure(call: Call, concurrent: int) -> tuple[float, float]:
     """Calls a second, and CPU microseconds a call."""
 
     async def caller() -> None:
-        for _ in range(CALLS_A_CALLER):
+        for _ in range(CALLS_A_ROUND // concurrent):
             await call()
 
-    calls = CONCURRENT * CALLS_A_CALLER
+    calls = CALLS_A_ROUND // concurrent * concurrent
     wall_s, cpu_s = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(caller() for _ in range(CONCURRENT)))
+    await asyncio.gather(*(caller() for _ in range(concurrent)))
     return calls / (time.perf_counter() - wall_s), (time.process_time() - cpu_s) / calls * 1e6
 
 
-async def compare(url: str, rounds: int) -> None:
+async def compare(url: str, rounds: int, concurrent: int) -> None:
     calls = {
         name: await connect(url)
         for name, (connect, module) in CLIENTS.items()
@@ -113,11 +112,11 @@ async def compare(url: str, rounds: int) -> None:
     }
     for name, call in calls.items():
         assert await call() == VALUE, name
-        await measure(call)  # a round to warm up, not counted
+        await measure(call, concurrent)  # a round to warm up, not counted
     figures: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            figures[name].append(await measure(call))
+            figures[name].append(await measure(call, concurrent))
     fastest = statistics.median(rate for rate, _ in figures["ours"])
     print(f"{'client':14} {'calls/s':>9} {'of ours':>8} {'lowest':>9} {'highest':>9} {'CPU us a call':>14}")
     for name, rounds_of in figures.items():
@@ -131,18 +130,20 @@ async def compare(url: str, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Redis clients side by side.")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--concurrent", type=int, default=32)
     parser.add_argument("--loop", choices=["uvloop", "asyncio"], default="uvloop")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         server = EmbeddedValkey(Path(directory))
         server.start()
         try:
+            comparison = compare(server.url, arguments.rounds, arguments.concurrent)
             if arguments.loop == "uvloop":
                 import uvloop
 
-                uvloop.run(compare(server.url, arguments.rounds))
+                uvloop.run(comparison)
             else:
-                asyncio.run(compare(server.url, arguments.rounds))
+                asyncio.run(comparison)
         finally:
             server.stop()
 
