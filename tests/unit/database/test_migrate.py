@@ -1,0 +1,130 @@
+import asyncio
+import dataclasses
+import multiprocessing
+
+import asyncpg
+import pytest
+
+from stakehold.database import migrate as module
+from stakehold.database.migrate import MigrationError, load_migrations, migrate, pending
+from tests.support.fakes import ManualClock, SeededEntropy
+
+NAMES = [migration.name for migration in load_migrations()]
+
+
+async def _migrate(url: str, clock: ManualClock | None = None, seed: int = 1) -> list[str]:
+    return await migrate(url, clock=clock or ManualClock(), entropy=SeededEntropy(seed))
+
+
+def test_a_migration_is_one_statement_that_can_run_again() -> None:
+    """Each file has one statement, and says what to do when its effect is there already."""
+    assert len(NAMES) >= 8
+    for migration in load_migrations():
+        code = "\n".join(
+            line for line in migration.statement.splitlines() if not line.strip().startswith("--")
+        )
+        assert ";" not in code, migration.name
+        assert "IF NOT EXISTS" in code or "ON CONFLICT" in code, migration.name
+
+
+async def test_an_empty_database_gets_everything_once(empty_database_url: str) -> None:
+    """The first run applies all migrations in order, the second none."""
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        assert await pending(connection) == NAMES
+        assert await _migrate(empty_database_url) == NAMES
+        assert await _migrate(empty_database_url) == []
+        assert await pending(connection) == []
+    finally:
+        await connection.close()
+
+
+async def test_serializable_becomes_the_default(empty_database_url: str) -> None:
+    """Sessions opened after `migrate` are SERIALIZABLE without asking for it."""
+    connection = await asyncpg.connect(empty_database_url)
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'read committed'")
+    await connection.close()
+    await _migrate(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        assert await connection.fetchval("SHOW transaction_isolation") == "serializable"
+    finally:
+        await connection.close()
+
+
+async def test_every_migration_can_run_twice(empty_database_url: str) -> None:
+    """A run that died between a statement and its note is simply run again."""
+    await _migrate(empty_database_url)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("DELETE FROM schema_migrations")
+        assert await _migrate(empty_database_url) == NAMES
+        assert await connection.fetchval("SELECT count(*) FROM plans") == 4
+    finally:
+        await connection.close()
+
+
+async def test_a_changed_migration_is_refused(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that differs from what was applied stops the run, and the message names it."""
+    changed = [dataclasses.replace(load_migrations()[0], statement="-- changed")]
+    monkeypatch.setattr(module, "load_migrations", lambda: changed)
+    with pytest.raises(MigrationError, match=r"0001_users was changed .* new migration"):
+        await _migrate(database_url)
+
+
+def _migrate_in_a_process(url: str, seed: int, results: "multiprocessing.Queue[list[str]]") -> None:
+    results.put(asyncio.run(_migrate(url, seed=seed)))
+
+
+def test_processes_that_migrate_at_once_apply_everything_once(empty_database_url: str) -> None:
+    """Of three processes that start together, each migration is applied by exactly one; none fails."""
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[list[str]] = context.Queue()
+    processes = [
+        context.Process(target=_migrate_in_a_process, args=(empty_database_url, seed, results))
+        for seed in range(3)
+    ]
+    for process in processes:
+        process.start()
+    applied = [name for _ in processes for name in results.get(timeout=60)]
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert applied == NAMES
+
+
+async def test_the_lease_of_a_dead_holder_runs_out(database_url: str) -> None:
+    """While another holds the lease nothing is applied; once it ran out by the database's clock, we go on."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("DELETE FROM schema_migrations WHERE name = '0008_idempotency'")
+        await connection.execute(
+            "INSERT INTO schema_lease (id, holder, expires_at) VALUES (1, 'dead', now() + INTERVAL '1 hour')"
+        )
+        waiting = asyncio.create_task(_migrate(database_url))
+        done, _ = await asyncio.wait({waiting}, timeout=3 * module.POLL_S)
+        assert not done
+        await connection.execute("UPDATE schema_lease SET expires_at = now()")
+        assert await asyncio.wait_for(waiting, 10) == ["0008_idempotency"]
+        assert await connection.fetchval("SELECT count(*) FROM schema_lease") == 0
+    finally:
+        await connection.close()
+
+
+async def test_the_wait_for_a_lease_ends(database_url: str) -> None:
+    """A lease that stays taken is waited for a bounded time, then the run fails and says why."""
+    connection = await asyncpg.connect(database_url)
+    clock = ManualClock()
+    try:
+        await connection.execute(
+            "INSERT INTO schema_lease (id, holder, expires_at) VALUES (1, 'busy', now() + INTERVAL '1 hour')"
+        )
+        waiting = asyncio.create_task(_migrate(database_url, clock))
+        await asyncio.wait({waiting}, timeout=module.POLL_S)
+        clock.advance(module.LEASE_WAIT_S)
+        with pytest.raises(MigrationError, match="under way"):
+            await asyncio.wait_for(waiting, 10)
+        assert await connection.fetchval("SELECT holder FROM schema_lease") == "busy"
+    finally:
+        await connection.close()
