@@ -10,11 +10,10 @@ def describe_fault(fault: BaseException) -> dict[str, object]:
 
     Its message is left out: a driver's message may quote what was being stored.
     """
-    frames = traceback.extract_tb(fault.__traceback__)[-FRAMES_MAX:]
+    found = traceback.extract_tb(fault.__traceback__)[-FRAMES_MAX:]
+    frames = [f"{frame.filename.rpartition('stakehold/')[2]}:{frame.lineno} {frame.name}" for frame in found]
     return {
         "fault": type(fault).__qualname__,
         "cause": type(fault.__cause__).__qualname__ if fault.__cause__ is not None else None,
-        "frames": [
-            f"{frame.filename.rpartition('stakehold/')[2]}:{frame.lineno} {frame.name}" for frame in frames
-        ],
+        "frames": frames,
     }

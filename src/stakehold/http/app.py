@@ -1,0 +1,190 @@
+"""The ASGI application: finds the operation, runs the pipeline, and turns every outcome into an answer.
+
+Built without settings, I/O, clock or randomness; all of these come with each request in
+`scope["state"]["container"]`.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stakehold.domain.errors import NotFoundError, OverloadedError, StakeholdError
+from stakehold.domain.ports import Deadline
+from stakehold.domain.timing import REQUEST_DEADLINE_S
+from stakehold.gate import LimitedError, limit_header, policy_header
+from stakehold.http import cors, pipeline
+from stakehold.http.call import Answer, Call, Headers
+from stakehold.http.container import Container
+from stakehold.http.operations import Operation
+from stakehold.http.problems import HttpError, kind_of, problem_body, problem_headers
+from stakehold.http.reading import ClientGoneError, read_headers
+from stakehold.http.routes import OPERATIONS
+from stakehold.telemetry.faults import describe_fault
+from stakehold.telemetry.logs import Level
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+_ANSWER_GRACE_S = 1.0
+_SECURITY_HEADERS: Headers = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+]
+_API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+
+
+def create_app() -> ASGIApp:
+    """The application, with every operation of the route table."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    routes = [Route(path, _Endpoint(path, methods)) for path, methods in by_path.items()]
+    return Router(routes, redirect_slashes=False, default=_Endpoint("", {}))
+
+
+class _Endpoint:
+    """One path with its methods: a plain ASGI application."""
+
+    def __init__(self, path: str, operations: dict[str, Operation]) -> None:
+        self.path = path
+        self.operations = dict(operations)
+        if "GET" in operations:
+            self.operations["HEAD"] = operations["GET"]
+        self.allow = ", ".join(sorted({*self.operations, "OPTIONS"})) if operations else ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"no {scope['type']} here")
+        await _Exchange(self, scope, receive, send).run()
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, endpoint: _Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        self.endpoint = endpoint
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.container: Container = scope["state"]["container"]
+        services = self.container.services
+        self.started_s = services.clock.monotonic_s()
+        self.charge_id = services.entropy.random_bytes(16).hex()
+        self.request_id = self.charge_id
+        self.headers: dict[bytes, bytes] = {}
+        self.call: Call | None = None
+        self.error: StakeholdError | None = None
+        self.status = 0
+
+    async def run(self) -> None:
+        """Answer, whatever happens; then write the request's line to the log."""
+        try:
+            async with asyncio.timeout(REQUEST_DEADLINE_S + _ANSWER_GRACE_S):
+                answer = await self._answer()
+        except ClientGoneError:
+            self._log(level="info", gone=True)
+            return
+        except StakeholdError as error:
+            answer = self._problem(error)
+        except TimeoutError:
+            late = OverloadedError("The answer took too long.", code="outcome_unknown", retry_after_s=1)
+            answer = self._problem(late)
+        except Exception as fault:
+            self.container.log.write(
+                "fault",
+                level="error",
+                request_id=self.request_id,
+                route=self.endpoint.path,
+                **describe_fault(fault),
+            )
+            answer = self._problem(StakeholdError("Something went wrong here; it has been logged."))
+        await self._send(answer)
+        self._log(level="error" if answer.status >= 500 else "info")
+
+    async def _answer(self) -> Answer:
+        self.headers = read_headers(self.scope)
+        given = self.headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            self.request_id = given.decode("ascii")
+        operations, method = self.endpoint.operations, self.scope["method"]
+        if not operations:
+            raise NotFoundError("There is nothing at this address.")
+        operation = operations.get(method)
+        if operation is None:
+            if method == "OPTIONS":
+                return Answer(204, b"", [(b"allow", self.endpoint.allow.encode())])
+            raise HttpError(
+                "method_not_allowed", f"Use one of {self.endpoint.allow} here.", allow=self.endpoint.allow
+            )
+        self.call = Call(
+            container=self.container,
+            operation=operation,
+            request_id=self.request_id,
+            charge_id=self.charge_id,
+            deadline=Deadline(self.container.services.clock, self.started_s + REQUEST_DEADLINE_S),
+            headers=self.headers,
+            path_params=self.scope.get("path_params", {}),
+        )
+        address = self.container.client_address(self.scope)
+        return await pipeline.answer(self.call, self.scope["query_string"], address, self.receive)
+
+    def _problem(self, error: StakeholdError) -> Answer:
+        self.error = error
+        body = problem_body(error, instance=self.scope["path"], request_id=self.request_id)
+        return Answer(kind_of(error).status, body, problem_headers(error))
+
+    async def _send(self, answer: Answer) -> None:
+        self.status = answer.status
+        headers = [
+            *answer.headers,
+            (b"x-request-id", self.request_id.encode()),
+            *_SECURITY_HEADERS,
+            *self._limit_headers(),
+            *cors.headers(
+                self.container.cors_origins, self.headers, self.scope["method"], self.endpoint.allow
+            ),
+        ]
+        if not any(name == b"content-security-policy" for name, _ in answer.headers):
+            headers.append(_API_POLICY)
+        if self.container.hsts:
+            headers.append(_HSTS)
+        if answer.status not in (204, 304):
+            headers.append((b"content-length", str(len(answer.body)).encode()))
+        start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await self.send(start)
+        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        await self.send({"type": "http.response.body", "body": body})
+
+    def _limit_headers(self) -> Headers:
+        """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of what was charged."""
+        entered = self.call.entered if self.call is not None else None
+        if isinstance(self.error, LimitedError):
+            states = self.error.limits
+        else:
+            states = entered.limits if entered is not None else ()
+        if not states:
+            return []
+        return [
+            (b"ratelimit-policy", policy_header([state.policy for state in states]).encode()),
+            (b"ratelimit", limit_header(states).encode()),
+        ]
+
+    def _log(self, level: Level, **fields: Any) -> None:
+        took_s = self.container.services.clock.monotonic_s() - self.started_s
+        caller = self.call.caller if self.call is not None else None
+        self.container.log.write(
+            "request",
+            level=level,
+            request_id=self.request_id,
+            method=self.scope["method"],
+            route=self.endpoint.path or None,
+            status=self.status,
+            duration_ms=round(took_s * 1000, 3),
+            user_id=str(caller.user_id) if caller is not None else None,
+            code=self.error.code if self.error is not None else None,
+            **fields,
+        )

@@ -1,0 +1,73 @@
+"""One request on its way through the pipeline, and its answer."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from stakehold.domain.ports import Deadline
+from stakehold.gate import Caller, Entered
+from stakehold.http.container import Container
+
+if TYPE_CHECKING:
+    from stakehold.http.operations import Operation
+
+Headers = list[tuple[bytes, bytes]]
+T = TypeVar("T")
+
+_JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+NO_STORE: tuple[bytes, bytes] = (b"cache-control", b"no-store")
+
+
+@dataclass(slots=True)
+class Answer:
+    """A status, a body and the headers that belong to them."""
+
+    status: int
+    body: bytes = b""
+    headers: Headers = field(default_factory=list)
+
+
+def json_answer(status: int, content: msgspec.Struct, *headers: tuple[bytes, bytes]) -> Answer:
+    """`content` as JSON."""
+    return Answer(status, msgspec.json.encode(content), [_JSON, *headers])
+
+
+@dataclass(slots=True)
+class Call:
+    """One request: what was asked, who asks, and what the gate said."""
+
+    container: Container
+    operation: "Operation"
+    request_id: str
+    """The client's X-Request-Id where it is usable, else one of ours; for people and logs."""
+    charge_id: str
+    """Ours alone and never repeated: what the limits' logs remember."""
+    deadline: Deadline
+    headers: dict[bytes, bytes]
+    path_params: dict[str, str]
+    query: Any = None
+    body: Any = None
+    parsed: Any = None
+    caller: Caller | None = None
+    entered: Entered | None = None
+
+    def signed_in(self) -> Caller:
+        """The caller of an operation that needs one."""
+        assert self.caller is not None
+        return self.caller
+
+    def query_as(self, schema: type[T]) -> T:
+        """The query, of the operation's schema."""
+        assert isinstance(self.query, schema)
+        return self.query
+
+    def parsed_as(self, kind: type[T]) -> T:
+        """What the operation's `parse` returned."""
+        assert isinstance(self.parsed, kind)
+        return self.parsed
+
+    def body_as(self, schema: type[T]) -> T:
+        """The body, of the operation's schema."""
+        assert isinstance(self.body, schema)
+        return self.body

@@ -1,0 +1,166 @@
+"""Every problem the service answers with (RFC 9457): one kind a code, one status a kind."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from stakehold.domain import errors
+
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""Registered by draft-ietf-httpapi-ratelimit-headers-11."""
+
+
+class HttpError(errors.StakeholdError):
+    """A request refused for its HTTP alone; its code names the problem, and so the status."""
+
+    def __init__(self, code: str, detail: str, *, allow: str | None = None) -> None:
+        super().__init__(detail, code=code)
+        self.allow = allow
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """One kind of problem. `summary` is what the documentation says of it."""
+
+    code: str
+    status: int
+    title: str
+    summary: str
+
+    @property
+    def type(self) -> str:
+        """The URI reference that names the kind, and leads to its documentation."""
+        return QUOTA_EXCEEDED if self.code == "rate_limited" else f"/docs#{self.code}"
+
+
+def _kinds() -> Iterable[ProblemKind]:
+    yield ProblemKind(
+        "malformed_request", 400, "Malformed request", "The body is not JSON, or cannot be read."
+    )
+    yield ProblemKind(
+        "authentication_error", 401, "Authentication needed", "There is no bearer token, or not one we take."
+    )
+    yield ProblemKind("missing_token", 401, "Authentication needed", "The call needs a bearer token.")
+    yield ProblemKind("invalid_token", 401, "Token refused", "The access token is not one of ours.")
+    yield ProblemKind("token_expired", 401, "Token expired", "The access token has expired: refresh it.")
+    yield ProblemKind(
+        "session_ended", 401, "Session ended", "The user signed out, changed the password, or was disabled."
+    )
+    yield ProblemKind(
+        "invalid_credentials", 401, "Sign-in refused", "The username and password do not go together."
+    )
+    yield ProblemKind(
+        "invalid_refresh_token", 401, "Refresh refused", "The refresh token is unknown, spent or expired."
+    )
+    yield ProblemKind("forbidden", 403, "Not allowed", "The caller may not do this.")
+    yield ProblemKind("sign_up_closed", 403, "Sign-up closed", "This service takes no new users by itself.")
+    yield ProblemKind("wrong_password", 403, "Wrong password", "The current password is not right.")
+    yield ProblemKind("not_found", 404, "Not found", "There is no such thing, or it is another user's.")
+    yield ProblemKind("method_not_allowed", 405, "Method not allowed", "`Allow` lists the methods to use.")
+    yield ProblemKind("request_timeout", 408, "Request timeout", "The body did not arrive in time.")
+    yield ProblemKind("conflict", 409, "Conflict", "The request does not fit the present state.")
+    yield ProblemKind("username_taken", 409, "Username taken", "Another user has this username.")
+    yield ProblemKind(
+        "idempotency_in_flight", 409, "Still in progress", "A request with this Idempotency-Key is under way."
+    )
+    yield ProblemKind("content_too_large", 413, "Content too large", "A body may have 16 KiB.")
+    yield ProblemKind(
+        "unsupported_media_type", 415, "Unsupported media type", "A body is sent as application/json."
+    )
+    yield ProblemKind("validation_error", 422, "Validation error", "`errors` names each field refused.")
+    yield ProblemKind(
+        "unknown_period", 422, "Unknown period", "No plan on sale has this period; `periods` lists those."
+    )
+    yield ProblemKind(
+        "idempotency_key_reused",
+        422,
+        "Idempotency-Key reused",
+        "The key was used before, with a different body.",
+    )
+    yield ProblemKind(
+        "rate_limited", 429, "Quota exceeded", "A rate limit is used up; `Retry-After` says for how long."
+    )
+    yield ProblemKind(
+        "header_fields_too_large", 431, "Header fields too large", "The header may have 16 KiB in all."
+    )
+    yield ProblemKind("internal_error", 500, "Internal error", "A fault of ours; it has been logged.")
+    yield ProblemKind(
+        "database_unavailable", 503, "Database unavailable", "Nothing was changed; try again in a moment."
+    )
+    yield ProblemKind(
+        "outcome_unknown",
+        503,
+        "Outcome unknown",
+        "The change may have been made: look, or send it again with the same Idempotency-Key.",
+    )
+    yield ProblemKind(
+        "external_service_unavailable", 503, "Service unavailable", "A service that we need is away."
+    )
+    yield ProblemKind("overloaded", 503, "Overloaded", "There is too much to do; try again in a moment.")
+
+
+PROBLEMS: dict[str, ProblemKind] = {kind.code: kind for kind in _kinds()}
+
+
+class ProblemField(msgspec.Struct, frozen=True):
+    """One refused field: where it is, and why."""
+
+    pointer: str
+    code: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of every answer that is not a success (RFC 9457, with `code`, `request_id` and `errors`)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    request_id: str
+    errors: tuple[ProblemField, ...] = ()
+
+
+def kind_of(error: errors.StakeholdError) -> ProblemKind:
+    """The kind of problem that `error` is answered with."""
+    return PROBLEMS.get(error.code) or PROBLEMS[error.default_code]
+
+
+def problem_body(error: errors.StakeholdError, *, instance: str, request_id: str) -> bytes:
+    """The problem's JSON. `error.extra` becomes members beside the standard ones."""
+    kind = kind_of(error)
+    problem: dict[str, Any] = msgspec.to_builtins(
+        Problem(
+            type=kind.type,
+            title=kind.title,
+            status=kind.status,
+            detail=error.detail,
+            instance=instance,
+            code=kind.code,
+            request_id=request_id,
+            errors=tuple(ProblemField(field.pointer, field.code, field.detail) for field in error.fields),
+        )
+    )
+    return msgspec.json.encode({**problem, **error.extra})
+
+
+def problem_headers(error: errors.StakeholdError) -> list[tuple[bytes, bytes]]:
+    """The headers that belong to the problem itself."""
+    kind = kind_of(error)
+    headers = [(b"content-type", b"application/problem+json"), (b"cache-control", b"no-store")]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(error.retry_after_s).encode()))
+    elif kind.status == 503:
+        headers.append((b"retry-after", b"1"))
+    if kind.status == 401:
+        challenge = b'Bearer realm="stakehold"'
+        if kind.code in ("invalid_token", "token_expired", "session_ended"):
+            challenge += b', error="invalid_token"'
+        headers.append((b"www-authenticate", challenge))
+    if isinstance(error, HttpError) and error.allow is not None:
+        headers.append((b"allow", error.allow.encode()))
+    return headers

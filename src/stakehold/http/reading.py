@@ -1,0 +1,177 @@
+"""Reading what a client sends: the header, the query, the body. All of it bounded, none of it trusted."""
+
+import asyncio
+import json
+import re
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Message, Receive, Scope
+
+from stakehold.domain.errors import FieldError, MalformedRequestError, ValidationError
+from stakehold.domain.ports import Deadline
+from stakehold.http.operations import Operation
+from stakehold.http.problems import HttpError
+
+BODY_BYTES_MAX = 16 * 1024
+HEADER_BYTES_MAX = 16 * 1024
+BODY_TIMEOUT_S = 4.0
+QUERY_PARAMETERS_MAX = 20
+
+_PATH_IN_MESSAGE = re.compile(r" - at `\$(?P<path>.*)`$")
+_FIELD_IN_MESSAGE = re.compile(r"`(?P<name>[^`]*)`")
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was complete: there is nobody to answer."""
+
+
+def read_headers(scope: Scope) -> dict[bytes, bytes]:
+    """The header as a mapping, in lower case; refused when larger than 16 KiB.
+
+    A repeated field keeps all its values, joined by commas (RFC 9110, section 5.2): a second
+    `Authorization` spoils the first instead of hiding behind it.
+    """
+    headers: dict[bytes, bytes] = {}
+    size = 0
+    for name, value in scope["headers"]:
+        size += len(name) + len(value) + 4
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    if size > HEADER_BYTES_MAX:
+        raise HttpError("header_fields_too_large", f"The header may have {HEADER_BYTES_MAX} bytes in all.")
+    return headers
+
+
+def read_query(operation: Operation, query_string: bytes) -> Any:
+    """The query as the operation's schema; None where it has none. Raises ValidationError."""
+    if operation.query is None:
+        return None
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(query_string),
+            max_num_fields=QUERY_PARAMETERS_MAX,
+            errors="strict",
+        )
+    except ValueError:
+        raise ValidationError("The query could not be read.") from None
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        repeated = next(name for name, _ in pairs if sum(other == name for other, _ in pairs) > 1)
+        raise ValidationError(
+            "A query parameter is given twice.",
+            fields=(FieldError(f"?{repeated[:64]}", "repeated", "Given twice."),),
+        )
+    try:
+        return msgspec.convert(values, operation.query, strict=False)
+    except msgspec.ValidationError as error:
+        _refuse(error, query=True)
+
+
+async def read_body(
+    operation: Operation, headers: dict[bytes, bytes], receive: Receive, deadline: Deadline
+) -> Any:
+    """The body as the operation's schema; None where it has none.
+
+    Raises HttpError (408, 413, 415), MalformedRequestError (400), ValidationError (422), ClientGoneError.
+    """
+    schema = operation.body
+    if schema is None:
+        return None
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and int(declared[:20]) > BODY_BYTES_MAX:
+        raise _too_large()
+    body = await _receive_body(receive, deadline)
+    if not body and operation.body_optional:
+        return schema()
+    media_type, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
+    if media_type.strip().lower() != "application/json" or not _is_utf8(parameters):
+        raise HttpError("unsupported_media_type", "Send the body as application/json, in UTF-8.")
+    return _decode(body, schema)
+
+
+def _is_utf8(parameters: str) -> bool:
+    name, _, value = parameters.partition("=")
+    return not name.strip() or (
+        name.strip().lower() == "charset" and value.strip().strip('"').lower() in ("utf-8", "utf8")
+    )
+
+
+def _too_large() -> HttpError:
+    return HttpError("content_too_large", f"A body may have {BODY_BYTES_MAX} bytes.")
+
+
+async def _receive_body(receive: Receive, deadline: Deadline) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(deadline.bound_s(BODY_TIMEOUT_S)):
+            while True:
+                message: Message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGoneError
+                part = message.get("body", b"")
+                size += len(part)
+                if size > BODY_BYTES_MAX:
+                    raise _too_large()
+                parts.append(part)
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise HttpError("request_timeout", "The body did not arrive in time.") from None
+
+
+def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
+    try:
+        # A first reading by the standard library alone notices a key given twice; numbers stay text, so
+        # that their size costs nothing.
+        json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_refuse_repeated_keys,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=_refuse_constant,
+        )
+        return msgspec.json.decode(body, type=schema)
+    except msgspec.ValidationError as error:
+        _refuse(error, query=False)
+    except (ValueError, RecursionError):
+        # msgspec.DecodeError and UnicodeDecodeError are ValueErrors too. What the parser says stays here.
+        raise MalformedRequestError("The body is not valid JSON.") from None
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        repeated = next(name for name, _ in pairs if sum(other == name for other, _ in pairs) > 1)
+        raise ValidationError(
+            "A field is given twice.", fields=(FieldError(f"/{repeated[:64]}", "repeated", "Given twice."),)
+        )
+    return fields
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(text)
+
+
+def _refuse(error: msgspec.ValidationError, *, query: bool) -> NoReturn:
+    """Turn msgspec's message into ours, with the field named."""
+    message = str(error)
+    path = _PATH_IN_MESSAGE.search(message)
+    reason = message[: path.start()] if path else message
+    place = path["path"] if path else ""
+    code = "invalid"
+    if reason.startswith(("Object contains unknown field", "Object missing required field")):
+        code = "unknown_field" if "unknown" in reason else "missing"
+        name = _FIELD_IN_MESSAGE.search(reason)
+        place += f".{name['name'][:64]}" if name else ""
+        reason = "There is no such field." if code == "unknown_field" else "This field is needed."
+    pointer = (
+        ("?" + place.lstrip(".")) if query else place.replace(".", "/").replace("[", "/").replace("]", "")
+    )
+    raise ValidationError(
+        "The query is not valid." if query else "The body is not valid.",
+        fields=(FieldError(pointer, code, reason),),
+    ) from None
