@@ -31,19 +31,26 @@ class PostgresProxy:
         self.connections = 0
         self.answers_to_cut = 0
         self.requests_to_cut = 0
+        self._containing = ""
 
     @property
     def statements(self) -> int:
         """How many statements were passed on, transaction control left out."""
         return sum(not text.strip().upper().startswith(_TRANSACTION_CONTROL) for text in self.executed)
 
-    def cut_answers(self, count: int) -> None:
-        """For the next `count` statements: let PostgreSQL finish, then cut instead of answering."""
+    def cut_answers(self, count: int, containing: str = "") -> None:
+        """For the next `count` statements with this text: let PostgreSQL finish, then cut the connection."""
         self.answers_to_cut = count
+        self._containing = containing
 
-    def cut_requests(self, count: int) -> None:
-        """For the next `count` statements: cut the connection before PostgreSQL sees them."""
+    def cut_requests(self, count: int, containing: str = "") -> None:
+        """For the next `count` statements with this text: cut the connection before PostgreSQL sees them."""
         self.requests_to_cut = count
+        self._containing = containing
+
+    def is_cut(self, text: str, left: int) -> bool:
+        """Whether a statement is one of the `left` that are still to be cut."""
+        return left > 0 and self._containing in text
 
     def stall(self) -> None:
         """Pass nothing on, either way, until `resume`: what a network that drops packets looks like."""
@@ -70,10 +77,10 @@ class PostgresProxy:
     ) -> None:
         assert self._server is not None
         self._server.close()
+        self.resume()
         self.cut_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
         await self._server.wait_closed()
 
     async def _serve(self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter) -> None:
@@ -174,11 +181,11 @@ class _Session:
             self._bound = body.split(b"\0", 2)[1]
         elif kind in (b"E", b"Q"):
             text = self._texts.get(self._bound, "") if kind == b"E" else body.rstrip(b"\0").decode()
-            if self._proxy.requests_to_cut > 0:
+            if self._proxy.is_cut(text, self._proxy.requests_to_cut):
                 self._proxy.requests_to_cut -= 1
                 return False
             self._proxy.executed.append(text)
-            if self._proxy.answers_to_cut > 0:
+            if self._proxy.is_cut(text, self._proxy.answers_to_cut):
                 self._proxy.answers_to_cut -= 1
                 self._withhold = True
         return True
