@@ -22,6 +22,7 @@ from stakehold.domain.ports import Deadline
 from stakehold.gate import Caller
 from stakehold.security.refresh_tokens import RefreshToken, new_refresh_token
 from stakehold.services.context import Services
+from stakehold.services.sessions import store_user_entry
 
 FAILURE_POLICY = "auth-failure"
 
@@ -82,7 +83,10 @@ async def sign_in(
     assert credentials is not None
     await services.gate.release(subject, policy, request_id)
     await _rehash_if_needed(services, credentials, password, deadline)
-    return await _start_session(services, credentials.user_id, credentials.epoch, deadline)
+    session, tokens = await _start_session(services, credentials.user_id, credentials.epoch, deadline)
+    caller = Caller(user_id=session.user_id, session_id=str(session.id), epoch=session.epoch)
+    await store_user_entry(services, caller, request_id, deadline)
+    return tokens
 
 
 async def _password_is_right(services: Services, credentials: Credentials | None, password: str) -> bool:
@@ -129,13 +133,15 @@ def _tokens(services: Services, token: RefreshToken, epoch: int) -> Tokens:
     return Tokens(access, services.tokens.ttl_s, token.encode())
 
 
-async def _start_session(services: Services, user_id: UUID, epoch: int, deadline: Deadline) -> Tokens:
+async def _start_session(
+    services: Services, user_id: UUID, epoch: int, deadline: Deadline
+) -> tuple[NewSession, Tokens]:
     session, token = _new_session(services, user_id, epoch)
     started = await services.run(lambda connection: sessions.insert_session(connection, session), deadline)
     if not started:
         # Disabled, or signed out everywhere, between the two statements.
         raise AuthenticationError("The username and password do not go together.", code="invalid_credentials")
-    return _tokens(services, token, epoch)
+    return session, _tokens(services, token, epoch)
 
 
 async def refresh(services: Services, presented: str, deadline: Deadline) -> Tokens:

@@ -1,12 +1,13 @@
 """Whether a token's session still stands, asked of the cached user entry first, of the database otherwise."""
 
+import contextlib
 from uuid import UUID
 
 from stakehold.database import users
 from stakehold.domain.accounts import UserState
-from stakehold.domain.errors import AuthenticationError
+from stakehold.domain.errors import AuthenticationError, StakeholdError
 from stakehold.domain.ports import Deadline
-from stakehold.gate import Caller, Entered, FillTicket
+from stakehold.gate import Caller, Entered, Entering, FillTicket
 from stakehold.services.context import Services
 
 
@@ -30,6 +31,23 @@ async def require_session(services: Services, caller: Caller, entered: Entered, 
         raise AuthenticationError("The session has ended; sign in again.", code="session_ended")
     if account is not None and account.fill is not None:
         services.background.start(services.gate.fill_account(account.fill, state), "store the user entry")
+
+
+async def store_user_entry(services: Services, caller: Caller, request_id: str, deadline: Deadline) -> None:
+    """Store the user entry of someone who has just signed in, so that the first request finds it.
+
+    Nothing depends on it: where it can't be stored, that request asks the database.
+    """
+    entering = Entering(request_id=request_id, limits=(), subject=f"u:{caller.user_id}", caller=caller)
+    with contextlib.suppress(StakeholdError):
+        account = (await services.gate.enter(entering, deadline)).account
+        if account is None or account.state is not None or account.fill is None:
+            return
+        state = await services.read(
+            lambda connection: users.load_user_state(connection, caller.user_id), deadline
+        )
+        if state is not None:
+            await services.gate.fill_account(account.fill, state)
 
 
 async def _refresh_state(services: Services, user_id: UUID, ticket: FillTicket) -> None:
