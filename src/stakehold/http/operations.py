@@ -66,5 +66,5 @@ class Operation:
             codes.append("rate_limited")
         codes += ["header_fields_too_large", "internal_error"]
         if self.policy:
-            codes += ["database_unavailable", "overloaded"]
+            codes += ["database_unavailable", "outcome_unknown", "overloaded"]
         return tuple(dict.fromkeys(codes))

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from stakehold.domain import errors
 
@@ -107,22 +108,31 @@ PROBLEMS: dict[str, ProblemKind] = {kind.code: kind for kind in _kinds()}
 class ProblemField(msgspec.Struct, frozen=True):
     """One refused field: where it is, and why."""
 
-    pointer: str
-    code: str
-    detail: str
+    pointer: Annotated[
+        str,
+        Meta(description="A JSON pointer into the body, `?name` of a query parameter, or a header's name."),
+    ]
+    code: Annotated[str, Meta(description="Why, for programs.")]
+    detail: Annotated[str, Meta(description="Why, for people.")]
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """The body of every answer that is not a success (RFC 9457, with `code`, `request_id` and `errors`)."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    instance: str
-    code: str
-    request_id: str
-    errors: tuple[ProblemField, ...] = ()
+    type: Annotated[
+        str,
+        Meta(
+            description="Names the kind of problem, and leads to its documentation.",
+            extra_json_schema={"format": "uri-reference"},
+        ),
+    ]
+    title: Annotated[str, Meta(description="The kind of problem, for people.")]
+    status: Annotated[int, Meta(description="The answer's status.", ge=400, le=599)]
+    detail: Annotated[str, Meta(description="This problem, for people; may change.")]
+    instance: Annotated[str, Meta(description="The path that was asked.")]
+    code: Annotated[str, Meta(description="The kind of problem, for programs; stable.")]
+    request_id: Annotated[str, Meta(description="As in `X-Request-Id`.")]
+    errors: Annotated[tuple[ProblemField, ...], Meta(description="The fields that were refused.")] = ()
 
 
 def kind_of(error: errors.StakeholdError) -> ProblemKind:

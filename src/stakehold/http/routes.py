@@ -116,7 +116,7 @@ _STAKES = (
         fences=("stakes",),
         idempotent=True,
         outcomes=(Outcome(201, "The stake was made.", StakeCreated, ("Location", "Idempotency-Replayed")),),
-        problems=("unknown_period", "idempotency_key_reused", "idempotency_in_flight", "outcome_unknown"),
+        problems=("unknown_period", "idempotency_key_reused", "idempotency_in_flight"),
     ),
     Operation(
         id="listStakes",

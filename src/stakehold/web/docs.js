@@ -206,8 +206,9 @@ function tryIt(operation, parameters) {
     fields.append(el("label", { htmlFor: id }, "Body"), body);
   }
   const send = el("button", { type: "submit" }, "Send");
-  const output = el("div", { ariaLive: "polite" });
-  const form = el("form", {}, fields, send, output);
+  // The status alone is announced: a screen reader should not read out a whole answer unasked.
+  const output = { status: el("p", { className: "status", role: "status" }), rest: el("div") };
+  const form = el("form", {}, fields, send, output.status, output.rest);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     run(operation, inputs, body, send, output);
@@ -225,7 +226,7 @@ async function run(operation, inputs, body, send, output) {
     else if (parameter.in === "query") query.set(parameter.name, input.value);
     else headers.set(parameter.name, input.value);
   }
-  if (query.size) url += `?${query}`;
+  if (query.toString()) url += `?${query}`;
   const token = document.getElementById("token").value;
   if (operation.security.length && token) headers.set("Authorization", `Bearer ${token}`);
   if (body && body.value.trim()) headers.set("Content-Type", JSON_TYPE);
@@ -239,10 +240,16 @@ async function run(operation, inputs, body, send, output) {
     const text = await response.text();
     showAnswer(output, response, text, Math.round(performance.now() - started));
   } catch (error) {
-    output.replaceChildren(el("p", { className: "status bad" }, `No answer: ${error.message}`));
+    showStatus(output, false, `No answer: ${error.message}`);
+    output.rest.replaceChildren();
   } finally {
     send.disabled = false;
   }
+}
+
+function showStatus(output, good, text) {
+  output.status.className = `status ${good ? "good" : "bad"}`;
+  output.status.textContent = text;
 }
 
 function showAnswer(output, response, text, tookMs) {
@@ -257,9 +264,9 @@ function showAnswer(output, response, text, tookMs) {
     }
   }
   const headers = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
-  output.replaceChildren(
-    el("p", { className: `status ${response.ok ? "good" : "bad"}` },
-      `${response.status} ${response.statusText} · ${tookMs} ms`),
+  showStatus(output, response.ok || response.status === 304,
+    `${response.status} ${response.statusText} · ${tookMs} ms`);
+  output.rest.replaceChildren(
     shown ? el("pre", { tabIndex: 0, ariaLabel: "Answer" }, shown) : el("p", { className: "muted" }, "No body."),
     el("details", {}, el("summary", {}, "Headers"), el("pre", { tabIndex: 0 }, headers)));
 }
