@@ -19,7 +19,8 @@ async def healthz(call: Call) -> Answer:
 async def readyz(call: Call) -> Answer:
     """GET /readyz"""
     services = call.container.services
-    database_up, redis_up = await asyncio.gather(_database_is_up(services), services.gate.ping())
+    # Nobody is limited here, so those who ask at once share one look at the stores.
+    database_up, redis_up = await services.gate.flights.join("readiness", lambda: _look(services))
     checks = Checks(database=_check(database_up), redis=_check(redis_up))
     if call.container.draining():
         return json_answer(503, Readiness(status="draining", checks=checks), NO_STORE, _RETRY_AFTER)
@@ -33,6 +34,11 @@ _RETRY_AFTER = (b"retry-after", b"1")
 
 def _check(up: bool) -> Check:
     return Check(state="up" if up else "down")
+
+
+async def _look(services: Services) -> tuple[bool, bool]:
+    database_up, redis_up = await asyncio.gather(_database_is_up(services), services.gate.ping())
+    return database_up, redis_up
 
 
 async def _database_is_up(services: Services) -> bool:
