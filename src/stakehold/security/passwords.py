@@ -4,6 +4,7 @@ N = 2^14, r = 8, p = 5 is of the OWASP list, takes 16 MiB, and is what both runt
 """
 
 import base64
+import binascii
 import hmac
 import re
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class PasswordHasher:
 def _parse(phc: str) -> _Stored:
     match = _PHC.fullmatch(phc)
     if match is None:
-        raise ValueError("The stored password hash is not one of scrypt in PHC form.")
+        raise _not_phc()
     parameters = Parameters(*(int(number) for number in match.group(1, 2, 3)))
     n = 2**parameters.log_n
     if n * parameters.r * parameters.p > _MAX_WORK or 128 * n * parameters.r > _MAX_MEMORY_BYTES:
@@ -104,5 +105,14 @@ def _base64(data: bytes) -> str:
 
 
 def _from_base64(text: str) -> bytes:
-    # binascii.Error, for a length that no number of bytes has, is a ValueError.
-    return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise _not_phc() from None
+    if _base64(data) != text:
+        raise _not_phc()
+    return data
+
+
+def _not_phc() -> ValueError:
+    return ValueError("The stored password hash is not one of scrypt in PHC form.")

@@ -1,0 +1,49 @@
+"""Moments are written and cut into days exactly, to the millisecond."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stakehold.domain.timestamps import midnight_ms, rfc3339, utc_date
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENTS_MS = st.integers(0, 253_402_300_799_999)
+
+
+@pytest.mark.parametrize(
+    ("moment_ms", "text"),
+    [
+        (1_795_380_825_123, "2026-11-22T20:53:45.123Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1, "1970-01-01T00:00:00.001Z"),
+        (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+    ],
+)
+def test_a_moment_is_written_to_the_millisecond(moment_ms: int, text: str) -> None:
+    """RFC 3339, always with three decimals and Z."""
+    assert rfc3339(moment_ms) == text
+
+
+@given(MOMENTS_MS)
+def test_what_is_written_is_the_moment(moment_ms: int) -> None:
+    """Read back, it is the same moment; and every text has the same 24 characters' shape."""
+    text = rfc3339(moment_ms)
+    assert (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1) == moment_ms
+    assert len(text) == 24
+
+
+@given(MOMENTS_MS)
+def test_a_moment_falls_on_the_day_it_is_written_with(moment_ms: int) -> None:
+    """The date is that of the text, and the day began at most 24 hours before."""
+    day = utc_date(moment_ms)
+    assert day.isoformat() == rfc3339(moment_ms)[:10]
+    assert 0 <= moment_ms - midnight_ms(day) < 86_400_000
+
+
+def test_the_last_millisecond_of_a_day_is_of_that_day() -> None:
+    """23:59:59.999 is today, the next millisecond tomorrow."""
+    midnight = midnight_ms(date(2027, 2, 1))
+    assert utc_date(midnight - 1) == date(2027, 1, 31)
+    assert utc_date(midnight) == date(2027, 2, 1)
