@@ -1,8 +1,37 @@
-"""Counters have documented names."""
+"""Counters have documented names, and the names that are documented are counted."""
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import stakehold
 from stakehold.telemetry.metrics import NAMES, Metrics
+
+ROOT = Path(stakehold.__file__).parent
+
+
+def counted_names(path: Path) -> Iterator[str]:
+    """Every name that a module passes to `….counters.count`, found in its source."""
+    module = "stakehold." + ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(node, ast.Call) and ast.unparse(node.func).endswith("counters.count")):
+            continue
+        parts = list(ast.walk(node.args[0]))
+        tables = [part.id for part in parts if isinstance(part, ast.Name) and part.id.strip("_").isupper()]
+        if tables:
+            names = [
+                name for table in tables for name in getattr(importlib.import_module(module), table).values()
+            ]
+        else:
+            names = [part.value for part in parts if isinstance(part, ast.Constant)]
+        assert names, f"{path}:{node.lineno}: the counter's name must be found in the source"
+        yield from names
+
+
+COUNTED = {name for path in ROOT.rglob("*.py") for name in counted_names(path)}
 
 
 def test_counters_start_at_zero_and_add_up() -> None:
@@ -20,3 +49,8 @@ def test_an_undocumented_name_is_refused() -> None:
     """A counter nobody could look up is a mistake in the code."""
     with pytest.raises(KeyError):
         Metrics().count("no_such_counter")
+
+
+def test_every_counter_of_the_code_is_documented() -> None:
+    """Counting never fails for want of a line in NAMES, and NAMES has no line that nothing counts."""
+    assert set(NAMES) == COUNTED
