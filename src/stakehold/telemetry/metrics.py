@@ -3,6 +3,7 @@
 from typing import Final
 
 NAMES: Final[dict[str, str]] = {
+    "background_refused": "Work behind an answer was dropped because too much of it was under way.",
     "cache_bypass": "A read met a write under way: the database was asked, and nothing was stored.",
     "cache_down": "A read found Redis away: the database was asked.",
     "cache_fills": "A page or user entry was stored.",
@@ -32,7 +33,7 @@ NAMES: Final[dict[str, str]] = {
     "sql_no_connection": "Work could not begin for want of a connection.",
     "sql_pool_checks_failed": "A connection that had been idle was found dead.",
     "sql_pool_refused": "A request got no connection in time, or too many were waiting.",
-    "sql_refused": "The database undid a statement for a reason that would meet it again, such as its timeout.",
+    "sql_refused": "The database undid a statement for good, at its timeout for example.",
     "sql_unknown_outcomes": "A connection was lost while a statement was under way.",
     "unfenced_writes": "A write was made without a fence, since Redis was away.",
 }
