@@ -67,7 +67,8 @@ _REFUSALS_OF_PLAN = """
 
 # Both statements look at what was there before only when they made nothing (LIMIT keeps the lateral query
 # from being merged into the join): when serializable, a lookup of an absent row locks the page it would be
-# on, and two creations that each look and then insert there would abort one another.
+# on, and two creations that each look and then insert there would abort one another. (300 creations by one
+# user, 10 at a time, in PostgreSQL: 415 conflicts without the LIMIT, none with it.)
 _CREATE_KEYED: Final = f"""
 WITH {_PLAN.lstrip()},
 claimed AS (
