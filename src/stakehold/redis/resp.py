@@ -93,6 +93,7 @@ class _Connection(asyncio.Protocol):
         self._reply_bytes = 0
         self._in_flight: deque[_Waiting] = deque()
         self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at_s = math.inf
 
@@ -108,10 +109,8 @@ class _Connection(asyncio.Protocol):
         """Queue a packed command for this turn's write; the future gets its reply or its error."""
         if self.ended or self._transport is None:
             raise RedisUnavailableError("the connection has ended", outcome_unknown=False)
-        if (
-            len(self._in_flight) >= self._max_in_flight
-            or self._transport.get_write_buffer_size() > _UNSENT_BYTES_MAX
-        ):
+        unsent_bytes = self._unsent_bytes + self._transport.get_write_buffer_size()
+        if len(self._in_flight) >= self._max_in_flight or unsent_bytes > _UNSENT_BYTES_MAX:
             self._counters.count("redis_refused")
             raise RedisUnavailableError("too many commands are in flight", outcome_unknown=False)
         now_s = self._loop.time()
@@ -120,6 +119,7 @@ class _Connection(asyncio.Protocol):
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
+        self._unsent_bytes += len(packed)
         if waiting.deadline_s < self._timer_at_s:
             self._set_timer(waiting.deadline_s)
         return waiting.future
@@ -128,6 +128,7 @@ class _Connection(asyncio.Protocol):
         if not self.ended and self._transport is not None:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
+            self._unsent_bytes = 0
 
     def _note_error(self, message: str) -> Exception:
         # Called for every error in a reply, also one deep inside an array, before gets() returns the whole.

@@ -81,6 +81,39 @@ async def test_nobody_answers_fails_at_once_and_nothing_happened(make: Make) -> 
     assert redis.connection_losses == 0
 
 
+class HighestDraw:
+    """The draw that makes every jittered wait the longest it can be."""
+
+    def random_bytes(self, count: int) -> bytes:
+        return b"\xff" * count
+
+
+async def test_waits_between_attempts_grow_to_a_second_and_start_anew(
+    make: Make, clock: ManualClock, counters: CountingCounters, private_valkey: EmbeddedValkey
+) -> None:
+    """At most 0.05 s after the first failure, doubling up to 1 s; a connection starts it over."""
+    redis = make(private_valkey.url, clock=clock, entropy=HighestDraw())
+    failures = 0
+    for waits_s in ([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0], [0.05]):
+        await redis.command("PING", timeout_s=TIMEOUT_S)
+        losses = redis.connection_losses
+        private_valkey.kill()
+
+        async def lost(losses: int = losses) -> bool:
+            return redis.connection_losses == losses + 1
+
+        await until(lost)
+        for wait_s in waits_s:
+            failures += 1
+            for early_s in (wait_s - 0.01, 0.01):
+                with pytest.raises(RedisUnavailableError):
+                    await redis.command("PING", timeout_s=TIMEOUT_S)
+                assert counters.counts["redis_connect_failures"] == failures
+                clock.advance(early_s)
+        private_valkey.start()
+    assert await redis.command("PING", timeout_s=TIMEOUT_S) == b"PONG"
+
+
 async def test_between_attempts_commands_fail_without_connecting(
     make: Make, proxy: RespProxy, clock: ManualClock, counters: CountingCounters, valkey: EmbeddedValkey
 ) -> None:
@@ -103,6 +136,7 @@ async def test_a_wrong_password_is_refused_and_not_repeated_in_the_error(make: M
     with pytest.raises(RedisUnavailableError, match="WRONGPASS") as refused:
         await redis.command("PING", timeout_s=TIMEOUT_S)
     assert refused.value.outcome_unknown is False
+    assert redis.connection_losses == 0
     for text in (repr(refused.value), str(refused.value), refused.value.detail, repr(redis)):
         assert "sesame" not in text
 
@@ -263,6 +297,32 @@ async def test_callers_who_wait_for_a_connection_are_bounded_too(make: Make, pro
         await redis.command("PING", timeout_s=TIMEOUT_S)
     proxy.resume()
     assert await asyncio.gather(*waiting) == [b"PONG"] * 2
+
+
+async def test_what_waits_to_be_written_is_bounded(make: Make) -> None:
+    """Towards a server that reads nothing more, a bounded number of bytes piles up; the rest is refused."""
+    answered = asyncio.Event()
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"SELECT\r\n$1\r\n0\r\n")
+        writer.write(b"+OK\r\n")
+        await answered.wait()
+        writer.close()
+
+    server = await asyncio.start_server(answer_once, "127.0.0.1", 0)
+    redis = make(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", connect_timeout_s=TIMEOUT_S)
+    calls = [redis.command("SET", "k", "x" * 1_000_000, timeout_s=TIMEOUT_S) for _ in range(40)]
+    commands = [asyncio.create_task(call) for call in calls]
+    refused, _ = await asyncio.wait(commands, timeout=TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    for command in refused:
+        with pytest.raises(RedisUnavailableError, match="too many") as beyond:
+            await command
+        assert beyond.value.outcome_unknown is False
+    assert 15 <= len(commands) - len(refused) <= 17
+    await redis.close()
+    await asyncio.gather(*commands, return_exceptions=True)
+    answered.set()
+    server.close()
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,45 @@ async def test_a_timeout_is_never_sent_again(make: Make, front: UpstashFront) ->
     assert front.requests == 1
 
 
+async def test_a_timeout_with_time_left_is_not_sent_again_either(make: Make) -> None:
+    """Whatever the clock says, one timeout is the end of the call."""
+    sender = RecordingSender(TimeoutError(), (200, b'{"result":1}'))
+    with pytest.raises(RedisUnavailableError, match="in time"):
+        await make("https://one.upstash.io", sender=sender).command("INCR", "n", timeout_s=TIMEOUT_S)
+    assert len(sender.bodies) == 1
+
+
+async def test_no_wait_outlasts_the_callers_time(make: Make) -> None:
+    """When the wait before another attempt would take longer than is left, the call ends at once."""
+
+    class HighestDraw:
+        def random_bytes(self, count: int) -> bytes:
+            return b"\xff" * count
+
+    sender = RecordingSender((500, b""), (200, b'{"result":1}'))
+    redis = make("https://one.upstash.io", sender=sender, entropy=HighestDraw())
+    with pytest.raises(RedisUnavailableError, match="500"):
+        await redis.command("INCR", "n", timeout_s=0.04)
+    assert len(sender.bodies) == 1
+
+
+async def test_closed_it_sends_nothing(make: Make) -> None:
+    """Afterwards no sender is asked any more, nor for a further attempt of a call in flight."""
+
+    class ClosingSender(RecordingSender):
+        async def post(self, url: str, **options: Any) -> tuple[int, bytes]:
+            await redis.close()
+            return await super().post(url, **options)
+
+    sender = ClosingSender((500, b""), (200, b'{"result":1}'))
+    redis = make("https://one.upstash.io", sender=sender)
+    for outcome_unknown in (True, False):
+        with pytest.raises(RedisUnavailableError, match="closed") as refused:
+            await redis.command("INCR", "n", timeout_s=TIMEOUT_S)
+        assert refused.value.outcome_unknown is outcome_unknown
+    assert len(sender.bodies) == 1
+
+
 async def test_all_attempts_share_the_callers_time(make: Make, clock: ManualClock) -> None:
     """Each attempt is given what the ones before it left; without any left there is no further one."""
 
