@@ -1,0 +1,114 @@
+"""The limits of one process, for when Redis is away or has forgotten.
+
+Each process keeps a log of what it let in itself. On its own word alone it lets in no more than its share,
+the quota divided by the number of processes, and at least one. The worst case across a loss of Redis is
+stated in docs/adr/0003-limits-when-redis-is-lost.md.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from stakehold.domain.ports import Clock
+from stakehold.limits.headers import LimitState
+from stakehold.limits.policies import Policy
+
+SUBJECTS_MAX = 20_000
+
+_Log = dict[str, float]  # request id -> when it was let in, on the monotonic clock; in that order
+
+
+@dataclass(slots=True)
+class Decision:
+    """Whether the local share has room: `violated` is empty if so.
+
+    `charged` are the policies that were charged just now: none when the request was let in before.
+    """
+
+    limits: tuple[LimitState, ...]
+    violated: tuple[LimitState, ...]
+    charged: tuple[Policy, ...]
+
+    def bound(self, states: tuple[LimitState, ...]) -> tuple[LimitState, ...]:
+        """`states` as Redis told them, with no more remaining than the local share has."""
+        share = {state.policy.name: state for state in self.limits}
+        return tuple(
+            min(state, share.get(state.policy.name, state), key=lambda one: one.remaining) for state in states
+        )
+
+
+class LocalLog:
+    """What this process let in, by subject and policy, over each policy's window.
+
+    At most `subjects_max` subjects are kept; the one not seen for longest is forgotten first.
+    """
+
+    def __init__(self, clock: Clock, processes: int, subjects_max: int = SUBJECTS_MAX) -> None:
+        self._clock = clock
+        self._processes = processes
+        self._subjects_max = subjects_max
+        self._subjects: OrderedDict[str, dict[str, _Log]] = OrderedDict()
+
+    def share(self, policy: Policy) -> int:
+        """How many of the quota are this process's own."""
+        return max(1, policy.quota // self._processes)
+
+    def record(self, subject: str, policies: Sequence[Policy], request_id: str) -> None:
+        """Note what Redis let in. A request id counts once."""
+        now_s = self._clock.monotonic_s()
+        logs = self._logs(subject)
+        for policy in policies:
+            self._current(logs, policy, now_s).setdefault(request_id, now_s)
+
+    def admit(self, subject: str, policies: Sequence[Policy], request_id: str) -> Decision:
+        """Let a request in on this process's word, if every share has room; a refusal charges nothing."""
+        now_s = self._clock.monotonic_s()
+        logs = self._logs(subject)
+        current = [(policy, self._current(logs, policy, now_s)) for policy in policies]
+        full = [policy for policy, log in current if request_id not in log and len(log) >= self.share(policy)]
+        charged = []
+        for policy, log in () if full else current:
+            if request_id not in log:
+                log[request_id] = now_s
+                charged.append(policy)
+        states = tuple(self._state(policy, log, now_s) for policy, log in current)
+        return Decision(states, tuple(state for state in states if state.policy in full), tuple(charged))
+
+    def take_back(self, subject: str, policies: Sequence[Policy], request_id: str) -> None:
+        """Forget that a request was let in."""
+        logs = self._subjects.get(subject, {})
+        for policy in policies:
+            logs.get(policy.name, {}).pop(request_id, None)
+
+    def _logs(self, subject: str) -> dict[str, _Log]:
+        logs = self._subjects.get(subject)
+        if logs is None:
+            if len(self._subjects) >= self._subjects_max:
+                self._subjects.popitem(last=False)
+            logs = self._subjects[subject] = {}
+        else:
+            self._subjects.move_to_end(subject)
+        return logs
+
+    def _current(self, logs: dict[str, _Log], policy: Policy, now_s: float) -> _Log:
+        """The log of `policy` without what has left its window."""
+        log = logs.get(policy.name)
+        if log is None:
+            log = logs[policy.name] = {}
+            return log
+        while log:
+            oldest = next(iter(log))
+            if log[oldest] > now_s - policy.window_s:
+                break
+            del log[oldest]
+        return log
+
+    def _state(self, policy: Policy, log: _Log, now_s: float) -> LimitState:
+        share = self.share(policy)
+        if not log:
+            return LimitState(policy, share, 0)
+        # Redis may have let in more than our share: then room comes when enough of them have left.
+        position = max(0, len(log) - share)
+        leaving_s = sorted(log.values())[position] + policy.window_s
+        return LimitState(policy, max(0, share - len(log)), max(1, ceil(leaving_s - now_s)))

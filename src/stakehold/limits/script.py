@@ -1,0 +1,60 @@
+"""The limits' part of the gate's script, the keys it works on, and how its reply reads.
+
+One sorted set a subject and policy: a member is a request's id, its score when it was charged, in
+microseconds of Redis' clock. This is the exact sliding log: at most `quota` requests in any window, wherever
+it begins.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stakehold.limits.headers import LimitState
+from stakehold.limits.policies import Policy
+
+LUA = """
+-- Limits. Uses now_us and whole().
+
+-- Charges in the window, and whether the limit refuses this request. A charge leaves exactly one window after
+-- it was made. A request that is in the log already was charged before: it is a retry, and needs no room.
+local function weigh(key, quota, window_us, request_id)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now_us - window_us))
+  local count = redis.call('ZCARD', key)
+  return count, count >= quota and not redis.call('ZSCORE', key, request_id)
+end
+
+local function charge(key, window_us, request_id)
+  local added = redis.call('ZADD', key, 'NX', whole(now_us), request_id)
+  redis.call('PEXPIRE', key, whole(window_us / 1000))
+  return added
+end
+
+-- Milliseconds until there is room for one more than now. A log may hold more than its quota when that was
+-- lowered; then the oldest charge leaving makes no room yet.
+local function wait_ms(key, count, quota, window_us)
+  local index = math.max(0, count - quota)
+  local oldest = redis.call('ZRANGE', key, index, index, 'WITHSCORES')
+  if not oldest[2] then return 0 end
+  -- Never more than the window, even when the clock was set back.
+  return math.ceil(math.min(window_us, tonumber(oldest[2]) + window_us - now_us) / 1000)
+end
+"""
+
+
+def log_key(subject_prefix: str, policy: Policy) -> str:
+    """The key of the log of `policy`; `subject_prefix` is the start of all keys of the subject."""
+    return subject_prefix + policy.key_part
+
+
+def limit_states(policies: Sequence[Policy], numbers: Sequence[Any]) -> tuple[LimitState, ...]:
+    """The states of `policies` from the reply's numbers: what remains, and milliseconds, for each."""
+    return tuple(
+        [
+            LimitState(policy, max(0, numbers[2 * index]), -(-numbers[2 * index + 1] // 1000))
+            for index, policy in enumerate(policies)
+        ]
+    )
+
+
+def violated_states(states: Iterable[LimitState], numbers: Sequence[Any]) -> tuple[LimitState, ...]:
+    """Those of `states` that refused the request: the reply has -1 for them."""
+    return tuple(state for index, state in enumerate(states) if numbers[2 * index] < 0)
