@@ -8,12 +8,18 @@ from stakehold.domain.errors import FieldError, StakeholdError
 from stakehold.http import schemas
 from stakehold.http.problems import PROBLEMS, problem_body
 
-_USER_ID = "019a9c3e-5b1d-7c44-9f0a-2f3b6c1d8e90"
-_STAKE_ID = "019a9c40-11f2-7d0b-8a55-c0ffee5eed01"
+_USER_ID = "01a20505-e0af-7c44-9f0a-2f3b6c1d8e90"
+_STAKE_ID = "01a20509-4c23-7d0b-8a55-c0ffee5eed01"
 _REQUEST_ID = "7d6f0c0a4c1b4f0e9b7d2a9f5e3c1b80"
 _PASSWORD = "a long walk on a cold day"  # noqa: S105
-_TOKEN = "eyJhbGciOiJIUzI1NiIsImtpZCI6IjFhMmIzYzRkIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiIwMTlhIn0.c2lnbmF0dXJl"  # noqa: S105
-_REFRESH_TOKEN = "shr_AZqcPlsdfESfCi87bB2OkAGanD5cHnxEnwovO2wdjpAFnN3k0a2s7uW9x4y6z8B1"  # noqa: S105
+_TOKEN = (  # noqa: S105
+    "eyJhbGciOiJIUzI1NiIsImtpZCI6InR6SjAwX21jRWZKaCIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJzdGFrZWhvb"
+    "GQiLCJhdWQiOiJzdGFrZWhvbGQiLCJzdWIiOiIwMWEyMDUwNS1lMGFmLTdjNDQtOWYwYS0yZjNiNmMxZDhlOTAiLCJ"
+    "pYXQiOjE3OTUzODA4MjAsIm5iZiI6MTc5NTM4MDgyMCwiZXhwIjoxNzk1MzgxNzIwLCJqdGkiOiJGdEtNLVBNRWpMc"
+    "zRUaFNjLXY4MGJRIiwic2lkIjoiMDFhMjA1MDktMzgyMC03YTExLThiMGMtOWQxZTJmM2E0YjVjIiwiZXBvY2giOjF"
+    "9.FQNdhDKW0OSf7_1V-odl_SjtWCVjnjRlVnUJ72IaEjs"
+)
+_REFRESH_TOKEN = "shr_AaIFBeCvfESfCi87bB2OkAGiBQk4IHoRiwydHi86S1xQ2FjgmF7Mf2BBiq8MxatYf0LCVwqIQJWp6Mys0PZUXA"  # noqa: S105
 
 _STAKE = schemas.StakeItem(
     id=_STAKE_ID,
@@ -38,7 +44,7 @@ _STRUCTS: Final[tuple[msgspec.Struct, ...]] = (
     schemas.CreateStake(amount=msgspec.Raw(b"1000"), period=12),
     schemas.StakeCreated(success=True, stake_id=_STAKE_ID),
     _STAKE,
-    schemas.StakePage(items=[_STAKE], from_cache=True, has_more=True, next_cursor="AZqcQBHyfQuKVcD_7l7tAQ"),
+    schemas.StakePage(items=[_STAKE], from_cache=True, has_more=True, next_cursor="AaIFCUwjfQuKVcD_7l7tAQ"),
     schemas.PlanList(
         items=[
             schemas.PlanItem(
