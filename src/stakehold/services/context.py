@@ -1,12 +1,13 @@
 """What a use case needs of the world; built once by the runtime and passed to every service."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stakehold.database.port import Connection, Database
 from stakehold.database.transactions import run
 from stakehold.domain.errors import DatabaseError
+from stakehold.domain.plans import Plan
 from stakehold.domain.ports import Background, Clock, Counters, Deadline, Entropy
 from stakehold.domain.timing import REQUEST_DEADLINE_S
 from stakehold.gate import Gate
@@ -16,6 +17,14 @@ from stakehold.security.tokens import AccessTokens
 T = TypeVar("T")
 
 REFRESH_TTL_S = 30 * 24 * 3600
+
+
+@dataclass(slots=True)
+class Catalogue:
+    """The plans on sale as this process read them last, and until when that counts as fresh."""
+
+    plans: list[Plan] | None = None
+    fresh_until_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Services:
     tokens: AccessTokens
     sign_up_open: bool = True
     refresh_ttl_s: int = REFRESH_TTL_S
+    catalogue: Catalogue = field(default_factory=Catalogue)
 
     def background_deadline(self) -> Deadline:
         """The deadline of work that goes on after an answer."""

@@ -5,7 +5,13 @@ from stakehold.domain.plans import Plan
 from stakehold.domain.ports import Deadline
 from stakehold.services.context import Services
 
+CATALOGUE_TTL_S = 60.0
+
 
 async def list_plans(services: Services, deadline: Deadline) -> list[Plan]:
-    """The plans on sale, shortest first."""
-    return await services.read(plans.list_on_sale, deadline)
+    """The plans on sale, shortest first; up to a minute old. What a stake is made under is never read here."""
+    catalogue = services.catalogue
+    if catalogue.plans is None or services.clock.monotonic_s() >= catalogue.fresh_until_s:
+        catalogue.plans = await services.read(plans.list_on_sale, deadline)
+        catalogue.fresh_until_s = services.clock.monotonic_s() + CATALOGUE_TTL_S
+    return catalogue.plans
