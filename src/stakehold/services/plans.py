@@ -9,7 +9,7 @@ CATALOGUE_TTL_S = 60.0
 
 
 async def list_plans(services: Services, deadline: Deadline) -> list[Plan]:
-    """The plans on sale, shortest first; up to a minute old. What a stake is made under is never read here."""
+    """The plans on sale, shortest first; up to a minute old. No stake is made by what is read here."""
     catalogue = services.catalogue
     if catalogue.plans is None or services.clock.monotonic_s() >= catalogue.fresh_until_s:
         catalogue.plans = await services.read(plans.list_on_sale, deadline)
