@@ -11,7 +11,7 @@ from stakehold.http.problems import PROBLEMS, problem_body
 _USER_ID = "01a20505-e0af-7c44-9f0a-2f3b6c1d8e90"
 _STAKE_ID = "01a20509-4c23-7d0b-8a55-c0ffee5eed01"
 _REQUEST_ID = "7d6f0c0a4c1b4f0e9b7d2a9f5e3c1b80"
-_PASSPHRASE = "a long walk on a cold day"
+_PASSPHRASE = "a long walk on a cold day"  # noqa: S105
 _JWT = (
     "eyJhbGciOiJIUzI1NiIsImtpZCI6InR6SjAwX21jRWZKaCIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJzdGFrZWhvb"
     "GQiLCJhdWQiOiJzdGFrZWhvbGQiLCJzdWIiOiIwMWEyMDUwNS1lMGFmLTdjNDQtOWYwYS0yZjNiNmMxZDhlOTAiLCJ"
