@@ -189,9 +189,6 @@ class Pool:
             return
         held.good_at_s = self._clock.monotonic_s()
         self._idle.append(held)
-        # The bottom of the stack is used least: without this it would stay open for ever.
-        if self._idle[0].retire_at_s <= held.good_at_s:
-            self._discard(self._idle.pop(0))
 
     def _discard(self, held: _Held) -> None:
         self._counters.count("sql_disconnects")

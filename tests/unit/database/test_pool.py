@@ -157,6 +157,22 @@ async def test_a_broken_connection_is_replaced(
     assert len(set(await asyncio.gather(*(_pid(pool, deadline) for _ in range(8))))) <= 4
 
 
+async def test_after_one_breaks_the_others_are_checked(
+    make_pool: Callable[[int], Pool], deadline: Deadline, proxy: PostgresProxy
+) -> None:
+    """A statement whose answer never came casts doubt on the idle connections, once each."""
+    pool = make_pool(2)
+    await asyncio.gather(*(_pid(pool, deadline) for _ in range(2)))
+    proxy.executed.clear()
+    with contextlib.suppress(TimeoutError):
+        async with pool.connection(deadline):
+            raise TimeoutError
+    deadline.clock.advance(0.001)  # type: ignore[attr-defined]
+    await _pid(pool, deadline)
+    await _pid(pool, deadline)
+    assert proxy.executed == ["SELECT 1", PID, PID]
+
+
 async def test_half_open_connections_are_found_out(
     make_pool: Callable[[int], Pool], clock: ManualClock, proxy: PostgresProxy, counters: CountingCounters
 ) -> None:

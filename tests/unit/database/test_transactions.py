@@ -124,12 +124,17 @@ async def test_conflicts_without_end_end(run: Any, counters: CountingCounters) -
     assert counters.counts["sql_conflicts"] == transactions.ATTEMPTS_MAX
 
 
-async def test_a_changed_table_under_a_prepared_statement(database_url: str, run: Any) -> None:
-    """A migration while we run does not break statements prepared before it."""
-    read = "SELECT p.id FROM plans p ORDER BY p.id LIMIT 1"
-    assert await run(lambda c: c.fetchval(read)) == "STK-12M"
+async def test_a_changed_table_under_a_prepared_statement(run: Any, counters: CountingCounters) -> None:
+    """A migration while we run does not break transactions with statements prepared before it."""
+
+    async def read(connection: Connection) -> object:
+        async with connection.transaction():
+            return await connection.fetchval("SELECT p.id FROM plans p ORDER BY p.id LIMIT 1")
+
+    assert await run(read) == "STK-12M"
     await run(lambda c: c.execute("ALTER TABLE plans ALTER COLUMN id TYPE VARCHAR(64)"))
-    assert await run(lambda c: c.fetchval(read), idempotent=False) == "STK-12M"
+    assert await run(read, idempotent=False) == "STK-12M"
+    assert counters.counts["sql_conflicts"] == 1
 
 
 async def test_a_lost_answer_to_a_creation(
