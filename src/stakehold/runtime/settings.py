@@ -1,0 +1,271 @@
+"""Settings: what the environment may say. Only the runtime reads it, and only here.
+
+SETTINGS is the one list of them; docs/operations.md shows it and a test holds the two together.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from stakehold.gate import parse_limits
+from stakehold.security.secrets import check_jwt_secret
+
+T = TypeVar("T")
+
+CONNECTIONS_PER_CORE = 10
+PROCESSES_MAX = 64
+DAY_S = 24 * 3600
+
+
+class SettingsError(Exception):
+    """The environment does not make sense; `problems` names each variable, and no secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One variable: its default under `dev` and under `serve` (None: it must be given), and what it means."""
+
+    name: str
+    dev: str | None
+    serve: str | None
+    meaning: str
+
+
+SETTINGS = (
+    Setting("JWT_SECRET", "made and kept", None, "Signs access tokens (HS256): at least 32 random bytes."),
+    Setting("JWT_SECRET_PREVIOUS", "", "", "The secret before this one: still verifies, while rotating."),
+    Setting("DATABASE_URL", "embedded", None, "`postgresql://…` of PostgreSQL or CockroachDB."),
+    Setting(
+        "REDIS_URL",
+        "embedded",
+        "",
+        "`redis://…` or `rediss://…` (TLS). Several, with spaces between, make a ring.",
+    ),
+    Setting(
+        "UPSTASH_REDIS_REST_URL",
+        "",
+        "",
+        "Upstash in place of `REDIS_URL`, of which one is needed. Several, with spaces between, make a ring.",
+    ),
+    Setting("UPSTASH_REDIS_REST_TOKEN", "", "", "Its token; as many as there are addresses, in their order."),
+    Setting("PORT", "8000", "8000", "TCP port to serve on."),
+    Setting("STAKEHOLD_HOST", "127.0.0.1", "127.0.0.1", "Address to serve on."),
+    Setting("STAKEHOLD_PROCESSES", "1", "one a core", "Server processes; limits without Redis rest on it."),
+    Setting("STAKEHOLD_POOL_SIZE", "10 a core", "10 a core", "Database connections of one process."),
+    Setting(
+        "STAKEHOLD_LIMITS",
+        "",
+        "",
+        "Other rate limits than the default, per minute or per given seconds: `auth=10,stake-read=60/30`.",
+    ),
+    Setting("STAKEHOLD_SIGN_UP", "on", "on", "`off` closes `POST /api/users`."),
+    Setting("STAKEHOLD_REFRESH_TTL_S", "2592000", "2592000", "Seconds a refresh token lives (30 days)."),
+    Setting(
+        "STAKEHOLD_CORS_ORIGINS", "", "", "Origins that browsers may call from, with commas; `*` is any."
+    ),
+    Setting("STAKEHOLD_TRUSTED_PROXIES", "0", "0", "Proxies in front that append to `X-Forwarded-For`."),
+    Setting("STAKEHOLD_HSTS", "off", "off", "`on` sends `Strict-Transport-Security`: behind TLS only."),
+    Setting("STAKEHOLD_RING_EPOCH", "0", "0", "Part of every Redis key; raised when the ring changes."),
+    Setting("STAKEHOLD_DRAIN_S", "0", "2", "Seconds unready before a stop, for balancers to notice."),
+    Setting("STAKEHOLD_STOP_S", "15", "15", "Seconds a graceful stop may take, draining included."),
+    Setting("STAKEHOLD_DATA", ".stakehold", "", "Where `dev` keeps its stores' data; unused by `serve`."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAddress:
+    """One Redis: over its own protocol, or Upstash's REST when there is a token."""
+
+    url: str = field(repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the ring knows it by: host, port and database, no credentials."""
+        parts = urlsplit(self.url)
+        return f"{parts.hostname}:{parts.port or ''}{parts.path.rstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, checked. Under `dev` an empty address or secret is for `dev` to fill in."""
+
+    jwt_secret: str = field(repr=False)
+    jwt_secret_previous: str | None = field(repr=False)
+    database_url: str = field(repr=False)
+    redis: tuple[RedisAddress, ...]
+    host: str
+    port: int
+    processes: int
+    pool_size: int
+    limits: Mapping[str, tuple[int, int]]
+    sign_up_open: bool
+    refresh_ttl_s: int
+    cors_origins: frozenset[str]
+    trusted_proxies: int
+    hsts: bool
+    ring_epoch: int
+    drain_s: float
+    stop_s: float
+    data: Path
+
+
+def cores() -> int:
+    """Processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def load_settings(environ: Mapping[str, str], *, production: bool) -> Settings:
+    """Read and check the environment. Raises SettingsError that names everything wrong with it at once."""
+    reader = _Reader(environ, production)
+    processes = reader.read("STAKEHOLD_PROCESSES", _whole(1, PROCESSES_MAX), cores() if production else 1)
+    pool_size = max(2, CONNECTIONS_PER_CORE * cores() // processes)
+    drain_s = reader.read("STAKEHOLD_DRAIN_S", _seconds(60), 2.0 if production else 0.0)
+    stop_s = reader.read("STAKEHOLD_STOP_S", _seconds(300), 15.0)
+    if stop_s <= drain_s:
+        reader.problems.append("STAKEHOLD_STOP_S must be more than STAKEHOLD_DRAIN_S.")
+    settings = Settings(
+        jwt_secret=reader.secret("JWT_SECRET", needed=production),
+        jwt_secret_previous=reader.secret("JWT_SECRET_PREVIOUS", needed=False) or None,
+        database_url=reader.address("DATABASE_URL", ("postgresql", "postgres"), needed=production),
+        redis=reader.redis(),
+        host=reader.text("STAKEHOLD_HOST") or "127.0.0.1",
+        port=reader.read("PORT", _whole(0, 65535), 8000),
+        processes=processes,
+        pool_size=reader.read("STAKEHOLD_POOL_SIZE", _whole(1, 1000), pool_size),
+        limits=reader.read("STAKEHOLD_LIMITS", parse_limits, {}),
+        sign_up_open=reader.read("STAKEHOLD_SIGN_UP", _switch, True),
+        refresh_ttl_s=reader.read("STAKEHOLD_REFRESH_TTL_S", _whole(60, 400 * DAY_S), 30 * DAY_S),
+        cors_origins=reader.read("STAKEHOLD_CORS_ORIGINS", _origins, frozenset()),
+        trusted_proxies=reader.read("STAKEHOLD_TRUSTED_PROXIES", _whole(0, 10), 0),
+        hsts=reader.read("STAKEHOLD_HSTS", _switch, False),
+        ring_epoch=reader.read("STAKEHOLD_RING_EPOCH", _whole(0, 10**6), 0),
+        drain_s=drain_s,
+        stop_s=stop_s,
+        data=Path(reader.text("STAKEHOLD_DATA") or ".stakehold").expanduser().resolve(),
+    )
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return settings
+
+
+class _Reader:
+    """Reads one variable after the other and collects what is wrong. An empty variable is one not set."""
+
+    def __init__(self, environ: Mapping[str, str], production: bool) -> None:
+        self.problems: list[str] = []
+        self._environ = environ
+        self._production = production
+
+    def text(self, name: str) -> str:
+        return self._environ.get(name, "").strip()
+
+    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError as error:
+            self.problems.append(f"{name}: {error}")
+            return default
+
+    def secret(self, name: str, *, needed: bool) -> str:
+        # Not stripped: its bytes are the key.
+        secret = self._environ.get(name, "")
+        if not secret and not needed:
+            return ""
+        # `dev` uses any secret it is given, and says what `serve` would say.
+        if self._production:
+            try:
+                check_jwt_secret(secret)
+            except ValueError as error:
+                self.problems.append(f"{name}: {error}" if secret else f"{name} is not set. {error}")
+        return secret
+
+    def address(self, name: str, schemes: tuple[str, ...], *, needed: bool) -> str:
+        url = self.text(name)
+        if not url:
+            if needed:
+                self.problems.append(f"{name} is not set.")
+        elif not _is_address(url, schemes):
+            self.problems.append(f"{name}: this is no address that begins with {schemes[0]}://.")
+        return url
+
+    def redis(self) -> tuple[RedisAddress, ...]:
+        urls = self.text("REDIS_URL").split()
+        rest_urls = self.text("UPSTASH_REDIS_REST_URL").split()
+        tokens = self.text("UPSTASH_REDIS_REST_TOKEN").split()
+        if urls and rest_urls:
+            self.problems.append("REDIS_URL and UPSTASH_REDIS_REST_URL are both set; there is one Redis.")
+        if len(rest_urls) != len(tokens):
+            self.problems.append("UPSTASH_REDIS_REST_TOKEN: one token is needed for each address.")
+        if not urls and not rest_urls and self._production:
+            self.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
+        if not all(_is_address(url, ("redis", "rediss")) for url in urls):
+            self.problems.append("REDIS_URL: this is no address that begins with redis:// or rediss://.")
+        if not all(_is_address(url, ("https", "http")) for url in rest_urls):
+            self.problems.append("UPSTASH_REDIS_REST_URL: this is no address that begins with https://.")
+        if self.problems:
+            return ()
+        addresses = [RedisAddress(url) for url in urls]
+        addresses += [RedisAddress(url, token) for url, token in zip(rest_urls, tokens, strict=True)]
+        if len({address.name for address in addresses}) != len(addresses):
+            self.problems.append("A Redis is given twice.")
+        return tuple(addresses)
+
+
+def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.hostname or parts.query)
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):
+            raise ValueError(f"{text!r} is no whole number from {low} to {high}.")
+        return int(text)
+
+    return parse
+
+
+def _seconds(high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= high:
+            raise ValueError(f"{text!r} is no number of seconds from 0 to {high:g}.")
+        return seconds
+
+    return parse
+
+
+def _switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError(f"{text!r} is neither on nor off.")
+    return text == "on"
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        whole = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
+        if origin != "*" and not whole:
+            raise ValueError(f"{origin!r} is no origin like https://app.example.org.")
+    return frozenset(origins)
