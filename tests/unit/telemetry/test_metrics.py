@@ -54,3 +54,10 @@ def test_an_undocumented_name_is_refused() -> None:
 def test_every_counter_of_the_code_is_documented() -> None:
     """Counting never fails for want of a line in NAMES, and NAMES has no line that nothing counts."""
     assert set(NAMES) == COUNTED
+
+
+def test_operators_find_every_counter_in_their_page() -> None:
+    """docs/operations.md has the table of NAMES, word for word."""
+    page = (ROOT.parents[1] / "docs" / "operations.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `") and line.split("`")[1] in NAMES]
+    assert rows == [f"| `{name}` | {NAMES[name]} |" for name in sorted(NAMES)]
