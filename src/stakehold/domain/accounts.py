@@ -99,11 +99,9 @@ def check_new_password(password: str, username: str) -> str:
 
 
 def _fold(text: str) -> str:
-    """NFKC and case folding, until neither changes anything."""
-    # Unicode's own toNFKC_Casefold takes two rounds for what one leaves unstable; the third is a margin.
-    for _ in range(3):
-        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return text
+    """NFKC and case folding, in the order that leaves nothing to change a second time."""
+    # Folding before the first NFKC would leave some marks in an order that the last one composes otherwise.
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _may_begin(character: str) -> bool:

@@ -10,8 +10,8 @@ from stakehold.domain.stakes import Stake
 from tests.support.fakes import ManualClock, SeededEntropy
 
 
-def moment_ms(*parts: int) -> int:
-    return round(datetime(*parts, tzinfo=UTC).timestamp()) * 1000  # type: ignore[misc,arg-type]
+def moment_ms(year: int, month: int, day: int) -> int:
+    return round(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1000
 
 
 def stake_made(at_ms: int, months: int) -> Stake:
@@ -31,14 +31,14 @@ def stake_made(at_ms: int, months: int) -> Stake:
 )
 @pytest.mark.parametrize("into_the_day_ms", [0, 1, 43_200_000, 86_399_999])
 def test_golden_vectors(
-    made: tuple[int, ...], months: int, matures: tuple[int, ...], into_the_day_ms: int
+    made: tuple[int, int, int], months: int, matures: tuple[int, int, int], into_the_day_ms: int
 ) -> None:
     """The maturity is that of the day it was made on, whatever the time of day, 23:59:59.999 included."""
     at_ms = moment_ms(*made) + into_the_day_ms
     stake = stake_made(at_ms, months)
     assert stake.created_at_ms == at_ms
-    assert stake.value_date == date(*made)  # type: ignore[misc,arg-type]
-    assert stake.maturity_date == date(*matures)  # type: ignore[misc,arg-type]
+    assert stake.value_date == date(*made)
+    assert stake.maturity_date == date(*matures)
     assert stake.matures_at_ms == moment_ms(*matures)
 
 

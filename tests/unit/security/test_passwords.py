@@ -109,6 +109,7 @@ GOOD = phc(b"x")
         GOOD.replace("ln=14", "ln=014"),
         GOOD.replace("ln=14", "ln=18"),
         GOOD.replace("ln=14", "ln=99"),
+        GOOD.replace("ln=14,r=8,p=5", "ln=17,r=8,p=1"),
         GOOD.replace("ln=14", "ln=１４"),
         GOOD.replace("r=8", "r=64"),
         GOOD.replace("r=8", "r=0"),
