@@ -107,7 +107,10 @@ class Pool:
     async def _take_slot(self, deadline: Deadline) -> None:
         if self._closed:
             raise unavailable()
-        if self._slots.locked() and self._waiting >= self._waiting_max:
+        if not self._slots.locked():
+            await self._slots.acquire()  # At once: no timer is worth its cost here.
+            return
+        if self._waiting >= self._waiting_max:
             self._counters.count("sql_pool_refused")
             raise _overloaded()
         self._waiting += 1

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -29,7 +30,6 @@ async def test_a_name_belongs_to_one_user(run: Any, make_user: MakeUser, clock: 
 
 async def test_racers_for_a_name_give_one_user(run: Any, clock: Any, entropy: Any) -> None:
     """Of 12 who sign up with one name at once, exactly one gets it."""
-    import asyncio
 
     def insert(user_id: UUID) -> Awaitable[bool]:
         won: Awaitable[bool] = run(lambda c: users.insert_user(c, user_id, "racer", "x"))
