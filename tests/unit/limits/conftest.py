@@ -1,0 +1,3 @@
+"""A client of the real Valkey, as the gate's tests have it."""
+
+from tests.unit.gate.conftest import redis as redis
