@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-import sys
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from stakehold.database.pool import Pool
@@ -26,12 +27,18 @@ from stakehold.security.tokens import AccessTokens
 from stakehold.services.context import Services
 from stakehold.telemetry.logs import JsonLog, Stream
 from stakehold.telemetry.metrics import Metrics
+from stakehold.telemetry.threaded_stream import ThreadedStream
 
 COUNTERS_INTERVAL_S: Final = 60.0
 HASHES_WAITING_PER_CORE: Final = 10
 """Some 0.3 s each: who would wait longer than 3 s is refused instead."""
 
 CLOSE_TIMEOUT_S: Final = 5.0
+
+STANDARD_OUTPUT: Final = 1
+"""The descriptor itself: a thread stuck in `sys.stdout` holds its lock, which the process' end waits for."""
+
+LOG_CLOSE_TIMEOUT_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +49,7 @@ class NativeContainer(Container):
     tasks: TaskBackground = field(kw_only=True)
     ring: Ring = field(kw_only=True)
     close_scrypt: Callable[[], None] = field(kw_only=True)
+    close_stream: Callable[[], None] = field(kw_only=True)
     counting: asyncio.Task[None] = field(kw_only=True)
 
 
@@ -62,7 +70,11 @@ async def build_container(
     is used in place of what the settings say, and `redis` is then the only member of the ring.
     """
     clock, entropy, metrics = clock or SystemClock(), entropy or SystemEntropy(), Metrics()
-    log = JsonLog(log_stream or sys.stdout.buffer, clock)
+    close_stream: Callable[[], None] = _nothing
+    if log_stream is None:
+        log_stream = stream = ThreadedStream(os.fdopen(STANDARD_OUTPUT, "wb", buffering=0, closefd=False))
+        close_stream = partial(stream.close, LOG_CLOSE_TIMEOUT_S)
+    log = JsonLog(log_stream, clock)
     tasks = TaskBackground(log=log, counters=metrics)
     ring = Ring([redis], ["given"]) if redis else _ring(settings.redis, clock, entropy, metrics)
     gate = Gate(
@@ -114,6 +126,7 @@ async def build_container(
         tasks=tasks,
         ring=ring,
         close_scrypt=close_scrypt,
+        close_stream=close_stream,
         counting=asyncio.create_task(_log_counters(log, metrics)),
     )
 
@@ -130,8 +143,9 @@ async def close_container(container: NativeContainer, timeout_s: float = CLOSE_T
     await container.ring.close()
     await services.database.close()
     container.close_scrypt()
-    container.log.write("counters", counts=_counted(container.metrics))
+    container.log.write("counters", process=os.getpid(), counts=_counted(container.metrics))
     container.log.close()
+    container.close_stream()
 
 
 def connect_redis(address: RedisAddress, clock: Clock, entropy: Entropy, counters: Counters) -> Redis:
@@ -157,7 +171,7 @@ def _ring(addresses: tuple[RedisAddress, ...], clock: Clock, entropy: Entropy, c
 
 
 def _nothing() -> None:
-    """What closes a scrypt that is not ours."""
+    """What closes a scrypt or a stream that is not ours."""
 
 
 def _counted(metrics: Metrics) -> dict[str, int]:
@@ -171,5 +185,5 @@ async def _log_counters(log: JsonLog, metrics: Metrics) -> None:
         await asyncio.sleep(COUNTERS_INTERVAL_S)
         counted = _counted(metrics)
         if counted != written:
-            log.write("counters", counts=counted)
+            log.write("counters", process=os.getpid(), counts=counted)
             written = counted
