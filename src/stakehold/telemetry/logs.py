@@ -27,7 +27,7 @@ PENDING_BYTES_MAX: Final = 64 * 1024
 """Lines are written at once when this much has been collected."""
 
 STRING_LENGTH_MAX: Final = 500
-ITEMS_MAX: Final = 50
+ITEMS_MAX: Final = 100
 DEPTH_MAX: Final = 4
 
 _REDACTED: Final = "[redacted]"

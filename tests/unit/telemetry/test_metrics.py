@@ -2,13 +2,17 @@
 
 import ast
 import importlib
+import io
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import stakehold
+from stakehold.telemetry.logs import JsonLog
 from stakehold.telemetry.metrics import NAMES, Metrics
+from tests.support.fakes import ManualClock
 
 ROOT = Path(stakehold.__file__).parent
 
@@ -54,6 +58,14 @@ def test_an_undocumented_name_is_refused() -> None:
 def test_every_counter_of_the_code_is_documented() -> None:
     """Counting never fails for want of a line in NAMES, and NAMES has no line that nothing counts."""
     assert set(NAMES) == COUNTED
+
+
+def test_the_log_keeps_every_counter(clock: ManualClock) -> None:
+    """The log's bounds on sizes and secrets leave a line of all counters as it is."""
+    file = io.BytesIO()
+    counts = Metrics().snapshot()
+    JsonLog(file, clock).write("counters", counts=counts)
+    assert json.loads(file.getvalue())["counts"] == counts
 
 
 def test_operators_find_every_counter_in_their_page() -> None:
