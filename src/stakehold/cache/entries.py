@@ -81,3 +81,8 @@ def decode_entry(stored: bytes) -> Entry:
     """The entry that the script has found, and judged by its times."""
     head, _, body = stored.partition(b"\n")
     return Entry(body, head[head.rindex(b" ") + 1 :].decode())
+
+
+def body_of(stored: bytes) -> bytes:
+    """The body alone of such an entry."""
+    return stored[stored.index(b"\n") + 1 :]

@@ -106,8 +106,9 @@ class Gate:
         if blocked:
             self._counters.count("limits_blocked")
             raise LimitedError(blocked, blocked)
-        deadline.require_s(_TIME_NEEDED_S)
         timeout_s = deadline.bound_s(_ENTER_TO_WRITE_TIMEOUT_S if entering.fences else REDIS_TIMEOUT_S)
+        if timeout_s < _TIME_NEEDED_S:
+            deadline.require_s(_TIME_NEEDED_S)
         return await self._enter(entering, timeout_s, may_block=True)
 
     async def leave(self, fence: Fence, deadline: Deadline) -> None:

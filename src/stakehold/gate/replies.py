@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stakehold.cache.entries import FillTicket, decode_entry
+from stakehold.cache.entries import FillTicket, body_of, decode_entry
 from stakehold.cache.user_entry import STATE_NAME, read_state
 from stakehold.gate.passage import AccountRead, LimitedError, PageRead
 from stakehold.limits.headers import LimitState
@@ -30,14 +30,14 @@ def account_of(reply: list[Any], tag: str) -> AccountRead | None:
     """What the reply says of the caller's user entry."""
     kind, stored, generation = reply[_ACCOUNT:_PAGE]
     if kind == b"fresh" or kind == b"stale":
-        return AccountRead(read_state(decode_entry(stored).body))
+        return AccountRead(read_state(body_of(stored)))
     if kind == b"none":
         return None
     if kind == b"bypass":
         return AccountRead(None)
     ticket = FillTicket(tag, "account", STATE_NAME, generation, reply[NOW])
     if kind == b"renew":
-        return AccountRead(read_state(decode_entry(stored).body), ticket, refresh=True)
+        return AccountRead(read_state(body_of(stored)), ticket, refresh=True)
     return AccountRead(None, ticket)
 
 
