@@ -1,63 +1,58 @@
-# Everything a newcomer needs: `make run` and `make test`. Both need Python 3.11 or later, and nothing else.
-
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	&& echo $$python && break; done)
+# What a person types. Needs make and Python 3.11 or later; everything else is installed into .venv from the
+# locks in requirements/, every file checked against its hash.
+#
+#   make run     PostgreSQL, Valkey, a demo user and the service, on http://127.0.0.1:8000 (PORT=9000 make run)
+#   make test    all tests              make test ARGS="tests/unit/domain -q"
+#   make lint    layout, lint, types, imports
+#   make lock    choose versions anew, for pyproject.toml as it is
 
 VENV := .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+UV_VERSION := 0.13.9
+LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
+ARGS ?=
 
-# Installed from the lock, every file by its hash; our own code stays where it is.
-RUN_READY := $(VENV)/.ready-to-run
-DEV_READY := $(VENV)/.ready-to-develop
+.PHONY: run test lint lock
+.DELETE_ON_ERROR:
 
-COMPILE := $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --extra server --extra embedded pyproject.toml requirements/build.in
+run: $(VENV)/run.stamp
+	@exec $(VENV)/bin/stakehold dev
 
-.PHONY: help run test lint format check lock clean
+test: $(VENV)/dev.stamp
+	$(VENV)/bin/pytest $(ARGS)
 
-help: ## What there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 10
+lint: $(VENV)/dev.stamp
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 
-run: $(RUN_READY) ## Serve on this machine, stores and demo user included
-	@exec $(BIN)/stakehold dev
+lock: $(VENV)/dev.stamp
+	$(PIP) install uv==$(UV_VERSION)
+	$(LOCK) --extra server --extra embedded --output-file requirements/run.txt
+	$(LOCK) --extra server --extra embedded --extra dev --constraints requirements/run.txt \
+		--output-file requirements/dev.txt
 
-test: $(DEV_READY) ## Run the whole suite
-	@$(BIN)/python -m pytest
-
-lint: $(DEV_READY) ## Lint, types, and which room may import which
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
-
-format: $(DEV_READY) ## Format the code
-	@$(BIN)/ruff check --fix --quiet .
-	@$(BIN)/ruff format --quiet .
-
-check: lint test ## What CI runs
-
-$(VENV)/pyvenv.cfg:
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, with venv (on Debian: python3-venv)." >&2; exit 1; }
-	@echo "Making the environment in $(VENV) ..."
-	@$(PYTHON) -m venv $(VENV)
-
-$(RUN_READY): requirements/run.txt pyproject.toml | $(VENV)/pyvenv.cfg
-	@echo "Installing what it runs on ..."
-	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml Makefile | $(VENV)/bin/python
+	@echo "Installing what Stakehold needs into $(VENV) ..." >&2
+	$(PIP) install --require-hashes --requirement requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV_READY): requirements/dev.txt $(RUN_READY)
-	@echo "Installing what it is tested with ..."
-	@$(PIP) install --require-hashes --only-binary=:all: -r requirements/dev.txt
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "Installing what its tests need into $(VENV) ..." >&2
+	$(PIP) install --require-hashes --requirement requirements/dev.txt
 	@touch $@
 
-lock: ## Pin the newest versions that pyproject.toml allows, with their hashes
-	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip install --quiet uv; }
-	@$(COMPILE) --output-file requirements/run.txt
-	@$(COMPILE) --extra dev --constraints requirements/run.txt --output-file requirements/dev.txt
-
-clean: ## Remove the environment and caches; data in .stakehold stays
-	@rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+# The first Python that is new enough; PYTHON names another.
+$(VENV)/bin/python:
+	@for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14 python; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			"$$python" -m venv --clear $(VENV) && exit 0; \
+			rm -rf $(VENV); \
+			echo "$$python cannot make a virtual environment: install its venv and pip (python3-venv on Debian)." >&2; \
+			exit 1; \
+		fi; \
+	done; \
+	echo "Stakehold needs Python 3.11 or later: install it, or name it: make run PYTHON=/path/to/python3" >&2; exit 1

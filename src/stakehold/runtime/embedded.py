@@ -10,6 +10,7 @@ import importlib.util
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import socket
 import stat
@@ -58,7 +59,8 @@ def kept_secret(path: Path) -> str:
 
 def _kept_port(path: Path) -> int:
     """The port used last time if it is still free, else a new one; kept in `path`."""
-    port = int(path.read_text()) if path.exists() else 0
+    kept = path.read_text().strip() if path.exists() else ""
+    port = int(kept) if kept.isdecimal() and int(kept) < 65536 else 0
     if not port or not _port_is_free(port):
         port = free_port()
         path.write_text(str(port))
@@ -75,6 +77,36 @@ def _die_with_parent(signal_number: int) -> Callable[[], None] | None:
         libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
 
     return arrange
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a process; empty when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        if Path("/proc/self").exists():
+            return ""
+    shown = subprocess.run(
+        ["/bin/ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False, timeout=10
+    )
+    return shown.stdout
+
+
+def _stop_left_over(pid_file: Path, data: Path, signal_number: int, timeout_s: float = 10.0) -> None:
+    """Stop the server of `data` that outlived its parent, if there is one, by the process id in `pid_file`.
+
+    The caller holds the directory's lock. A process id may have passed to a stranger since: only one whose
+    command line names `data` is meant.
+    """
+    try:
+        pid = int(pid_file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    end_s = time.monotonic() + timeout_s
+    while str(data) in _command_of(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal_number if time.monotonic() < end_s else signal.SIGKILL)
+        time.sleep(_PROBE_INTERVAL_S)
 
 
 def _tail(path: Path, lines: int = 12) -> str:
@@ -139,8 +171,8 @@ class _Server:
 class EmbeddedPostgres(_Server):
     """PostgreSQL 18 in `directory`/postgres.
 
-    PostgreSQL refuses to run as root: started by root it runs as `nobody`, who is given the data directory and
-    may pass through the directories above it and above the programs; each one opened is announced.
+    PostgreSQL refuses to run as root: started by root it runs as `nobody`, who is given the data directory
+    and may pass through the directories above it and above the programs; each one opened is announced.
     """
 
     name = "postgres"
@@ -168,13 +200,12 @@ class EmbeddedPostgres(_Server):
         """Initialise the data directory if there is none, start, and wait until it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self.password = kept_secret(self.directory / "postgres-password")
-        self._data.mkdir(mode=0o700, exist_ok=True)
+        _stop_left_over(self._data / "postmaster.pid", self._data, signal.SIGQUIT)
         if self._run_as:
             self._open_to(self._run_as)
-        self._stop_left_over()
-        if not (self._data / "PG_VERSION").exists():
+        if not self._data.exists():
             self._initialise()
-        self.port = _kept_port(self.directory / "postgres-port")
+        self.port = self.port or _kept_port(self.directory / "postgres-port")
         with self.log_path.open("ab") as log:
             self.process = self._spawn(
                 [
@@ -190,22 +221,25 @@ class EmbeddedPostgres(_Server):
     def _spawn(self, arguments: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         user, group = (self._run_as.pw_uid, self._run_as.pw_gid) if self._run_as else (None, None)
         return subprocess.Popen(
-            arguments, cwd=self._data, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            arguments, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             user=user, group=group, extra_groups=[] if self._run_as else None,
             start_new_session=True, preexec_fn=_die_with_parent(signal.SIGQUIT),
         )  # fmt: skip
 
     def _initialise(self) -> None:
-        handed_over = self._data / "initial-password"
-        descriptor = os.open(handed_over, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        """Make a data directory, which is whole when it gets its name: a start can be cut off at any time."""
+        fresh = self.directory / "postgres-new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        handed_over = self.directory / "postgres-initial-password"
+        handed_over.unlink(missing_ok=True)
+        descriptor = os.open(handed_over, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(self.password)
-        # initdb wants an empty directory, so it fills one below, which then takes the place of ours.
-        fresh = self._data / "new"
-        fresh.mkdir(mode=0o700, exist_ok=True)
         if self._run_as:
             for path in (handed_over, fresh):
                 os.chown(path, self._run_as.pw_uid, self._run_as.pw_gid)
+            self._announce(f"PostgreSQL runs as '{self._run_as.pw_name}', who is given {self._data}")
         with self.log_path.open("ab") as log:
             child = self._spawn(
                 [
@@ -214,37 +248,25 @@ class EmbeddedPostgres(_Server):
                 ],
                 log,
             )  # fmt: skip
-            code = child.wait(60)
-        handed_over.unlink()
+            try:
+                code = child.wait(60)
+            finally:
+                child.kill()
+                handed_over.unlink()
         if code != 0:
             raise EmbeddedServerError(f"initdb failed. Its log:\n{_tail(self.log_path)}")
-        for path in fresh.iterdir():
-            path.rename(self._data / path.name)
-        fresh.rmdir()
-
-    def _stop_left_over(self) -> None:
-        """Stop a PostgreSQL of ours that outlived its parent: the caller holds the directory's lock."""
-        pid_file = self._data / "postmaster.pid"
-        if not pid_file.exists():
-            return
-        with contextlib.suppress(ValueError, OSError, IndexError):
-            pid = int(pid_file.read_text().splitlines()[0])
-            os.kill(pid, signal.SIGQUIT)
-            end_s = time.monotonic() + 10
-            while time.monotonic() < end_s and pid_file.exists():
-                os.kill(pid, 0)
-                time.sleep(_PROBE_INTERVAL_S)
+        fresh.rename(self._data)
 
     def _open_to(self, user: pwd.struct_passwd) -> None:
-        """Let `user` reach the data directory and the programs; say which directories are opened for it."""
-        if self._data.stat().st_uid != user.pw_uid:
-            os.chown(self._data, user.pw_uid, user.pw_gid)
-            self._announce(f"PostgreSQL runs as '{user.pw_name}', who is given {self._data}")
-        for directory in {*self._data.parents, *self._programs.parents, self._programs}:
-            mode = directory.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                directory.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+        """Let `user` pass to the data directory and use the programs; say what is opened for it."""
+        for directory in sorted({*self._data.parents, *self._programs.parents}):
+            if _add_mode(directory, stat.S_IXOTH):
                 self._announce(f"Opened {directory} for passing through (o+x), for '{user.pw_name}'")
+        installed = self._programs.parent
+        # Where the umask kept others out of all that was installed.
+        opened = [_add_mode(path, _reading_mode(path)) for path in (installed, *installed.rglob("*"))]
+        if any(opened):
+            self._announce(f"Opened {installed} for reading (o+rX), for '{user.pw_name}'")
 
     def _psql(self, database: str, statement: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": "2"}
@@ -265,6 +287,20 @@ class EmbeddedPostgres(_Server):
             made = self._psql("postgres", "CREATE DATABASE stakehold")
             if made.returncode != 0:
                 raise EmbeddedServerError(f"The database could not be created: {made.stderr.strip()}")
+
+
+def _add_mode(path: Path, wanted: int) -> bool:
+    """Add permissions that are missing; whether any were."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & wanted == wanted:
+        return False
+    path.chmod(mode | wanted)
+    return True
+
+
+def _reading_mode(path: Path) -> int:
+    executable = path.stat().st_mode & stat.S_IXUSR
+    return stat.S_IROTH | (stat.S_IXOTH if executable else 0)
 
 
 class EmbeddedValkey(_Server):
@@ -289,17 +325,20 @@ class EmbeddedValkey(_Server):
 
         self._data.mkdir(parents=True, exist_ok=True)
         self.password = kept_secret(self.directory / "valkey-password")
-        self.port = _kept_port(self.directory / "valkey-port")
+        pid_file = self._data / "valkey.pid"
+        _stop_left_over(pid_file, self._data, signal.SIGTERM)
+        self.port = self.port or _kept_port(self.directory / "valkey-port")
         configuration = self._data / "valkey.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(
-            f'bind 127.0.0.1\nport {self.port}\nrequirepass "{self.password}"\ndir "{self._data}"\n'
+            f'bind 127.0.0.1\nport {self.port}\nrequirepass "{self.password}"\n'
+            f'dir "{self._data}"\npidfile "{pid_file}"\nset-proc-title no\n'
             "appendonly yes\nappendfsync everysec\nmaxmemory 256mb\nmaxmemory-policy noeviction\n"
         )
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(get_binary_path()), str(configuration)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_die_with_parent(signal.SIGTERM),
+                [str(get_binary_path()), str(configuration)], stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, start_new_session=True, preexec_fn=_die_with_parent(signal.SIGTERM),
             )  # fmt: skip
         self._wait_until_it_answers(timeout_s)
 

@@ -1,0 +1,203 @@
+"""The command line: `stakehold dev | serve | migrate | users | doctor`."""
+
+import argparse
+import asyncio
+import dataclasses
+import functools
+import getpass
+import os
+import secrets
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from stakehold.database import users
+from stakehold.database.migrate import MigrationError, migrate
+from stakehold.domain.errors import StakeholdError
+from stakehold.domain.ports import Deadline
+from stakehold.domain.timestamps import rfc3339
+from stakehold.runtime.container import NativeContainer, build_container, close_container
+from stakehold.runtime.dev import DevError, run_dev, with_running_dev
+from stakehold.runtime.doctor import examine
+from stakehold.runtime.dotenv import DotenvError
+from stakehold.runtime.embedded import EmbeddedServerError
+from stakehold.runtime.outside import SystemClock, SystemEntropy
+from stakehold.runtime.serve import run_serve
+from stakehold.runtime.settings import Settings, SettingsError, load_settings
+from stakehold.runtime.supervisor import PortBusyError
+from stakehold.services.accounts import add_user, checked_credentials, set_user_status
+
+_COMMAND_TIMEOUT_S = 30.0
+_USERS_A_TIME = 500
+
+
+class CommandError(Exception):
+    """A command cannot be carried out; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out a command and end the process with its status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status = options.run(options)
+    except SettingsError as error:
+        status = _complain("The settings are not right:", *(f"  {problem}" for problem in error.problems))
+    except StakeholdError as error:
+        status = _complain(error.detail, *(f"  {field.detail}" for field in error.fields))
+    except (
+        CommandError,
+        DevError,
+        DotenvError,
+        EmbeddedServerError,
+        MigrationError,
+        PortBusyError,
+        OSError,
+    ) as error:
+        status = _complain(str(error) or type(error).__name__)
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _complain(*lines: str) -> int:
+    print("stakehold:", *lines, sep="\n" if len(lines) > 1 else " ", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stakehold", description="A staking service.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary)
+        command.set_defaults(run=run)
+        return command
+
+    add(
+        "dev", lambda _: run_dev(os.environ), "Serve on this machine, with stores and a demo user of its own."
+    )
+    add("serve", lambda _: run_serve(os.environ), "Serve in production, with settings from the environment.")
+    add("migrate", _migrate, "Bring the database to this version.")
+    add("doctor", _doctor, "Check what the service rests on, and say what to do.")
+    actions = add("users", _users_list, "Look after users.").add_subparsers(required=True, metavar="ACTION")
+    for name, run, summary in (
+        ("add", _users_add, "Make a user; the password is asked for, or read from standard input."),
+        ("disable", _users_disable, "Refuse a user from the next request on."),
+        ("enable", _users_enable, "Let a disabled user in again."),
+    ):
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.add_argument("username")
+        action.set_defaults(run=run)
+    listing = actions.add_parser("list", help="Show users by name.", description="Show users by name.")
+    listing.set_defaults(run=_users_list)
+    return parser
+
+
+def _environ() -> Mapping[str, str]:
+    return with_running_dev(os.environ)
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    settings = _settings()
+    try:
+        applied = asyncio.run(migrate(settings.database_url, clock=SystemClock(), entropy=SystemEntropy()))
+    except (MigrationError, OSError):
+        raise
+    except Exception as error:
+        # What the driver says of a refusal, a wrong password for example: no address and no password in it.
+        raise CommandError(f"The database refused: {error}") from None
+    print("\n".join(f"applied {name}" for name in applied) or "nothing to do")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    async def run() -> int:
+        failures = 0
+        async for finding in examine(_environ(), clock=SystemClock(), entropy=SystemEntropy()):
+            print(finding, flush=True)
+            failures += finding.level == "fail"
+        return 1 if failures else 0
+
+    return asyncio.run(run())
+
+
+def _users_add(options: argparse.Namespace) -> int:
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != password:
+            raise CommandError("The two passwords differ.")
+    else:
+        password = sys.stdin.readline().rstrip("\n")
+    username, password = checked_credentials(options.username, password)
+
+    async def add(container: NativeContainer, deadline: Deadline) -> int:
+        made = await add_user(container.services, username, password, deadline)
+        print(f"added {made.username} {made.id}")
+        return 0
+
+    return _with_container(add)
+
+
+def _users_disable(options: argparse.Namespace) -> int:
+    return _set_status(options.username, "disabled")
+
+
+def _users_enable(options: argparse.Namespace) -> int:
+    return _set_status(options.username, "active")
+
+
+def _set_status(username: str, status: users.Status) -> int:
+    async def change(container: NativeContainer, deadline: Deadline) -> int:
+        await set_user_status(container.services, username, status, deadline)
+        print(f"{username} is {status}")
+        if container.services.gate.state == "down":
+            return _complain(
+                "Redis was away: what it has cached may hold for up to 20 minutes. Run this again."
+            )
+        return 0
+
+    return _with_container(change)
+
+
+def _users_list(_: argparse.Namespace) -> int:
+    async def show(container: NativeContainer, deadline: Deadline) -> int:
+        after: str | None = None
+        while True:
+            read = functools.partial(users.list_users, after=after, limit=_USERS_A_TIME)
+            found = await container.services.read(read, deadline)
+            for user in found:
+                print(user.id, user.status, rfc3339(user.created_at_ms), user.username, sep="\t")
+            if len(found) < _USERS_A_TIME:
+                return 0
+            after = found[-1].username
+
+    return _with_container(show)
+
+
+def _settings() -> Settings:
+    settings = load_settings(_environ(), production=False)
+    if not settings.database_url:
+        raise CommandError("DATABASE_URL is not set, and no `stakehold dev` runs here.")
+    return settings
+
+
+def _with_container(work: Callable[[NativeContainer, Deadline], Awaitable[int]]) -> int:
+    """Do `work` with the stores of the environment, or of the `dev` that runs here."""
+    settings = _settings()
+    if not settings.redis:
+        raise CommandError("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
+    if not settings.jwt_secret:
+        # Nothing is signed here.
+        settings = dataclasses.replace(settings, jwt_secret=secrets.token_urlsafe(32))
+
+    async def run() -> int:
+        container = await build_container(settings, log_stream=sys.stderr.buffer)
+        try:
+            return await work(container, Deadline.after(container.services.clock, _COMMAND_TIMEOUT_S))
+        finally:
+            await close_container(container)
+
+    return asyncio.run(run())
+
+
+if __name__ == "__main__":
+    main()

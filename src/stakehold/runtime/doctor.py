@@ -1,0 +1,165 @@
+"""`stakehold doctor`: looks at what the service rests on, and says what to do about each."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from stakehold.database.health import server_facts
+from stakehold.database.migrate import MigrationError
+from stakehold.database.pool import Pool
+from stakehold.domain.errors import ExternalServiceError, StakeholdError
+from stakehold.domain.ports import Clock, Deadline, Entropy
+from stakehold.domain.timing import REDIS_TIMEOUT_S, REQUEST_DEADLINE_S
+from stakehold.redis.port import Redis, RedisReplyError, Script
+from stakehold.runtime.container import connect_redis
+from stakehold.runtime.settings import RedisAddress, Settings, SettingsError, load_settings
+from stakehold.security.secrets import secret_warnings
+from stakehold.telemetry.metrics import Metrics
+
+SKEW_WARN_MS: Final = 500
+SKEW_FAIL_MS: Final = 5000
+MEMORY_WARN_SHARE: Final = 0.8
+_SCRIPT: Final = Script("return 'ran'")
+
+Level = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at, how it is, and what to do about it."""
+
+    level: Level
+    subject: str
+    state: str
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level:4}  {self.subject}: {self.state}" + (f" → {self.advice}" if self.advice else "")
+
+
+async def examine(environ: Mapping[str, str], *, clock: Clock, entropy: Entropy) -> AsyncIterator[Finding]:
+    """Everything that `serve` would rest on with this environment, one finding after the other."""
+    try:
+        load_settings(environ, production=True)
+    except SettingsError as error:
+        for problem in error.problems:
+            yield Finding("fail", "settings", problem, "docs/operations.md has them all.")
+    else:
+        yield Finding("ok", "settings", "complete")
+    try:
+        settings = load_settings(environ, production=False)
+    except SettingsError:
+        return
+    if settings.jwt_secret:
+        for warning in secret_warnings(settings.jwt_secret):
+            yield Finding("warn", "JWT_SECRET", warning)
+    if settings.database_url:
+        async for finding in _database(settings, clock, entropy):
+            yield finding
+    for address in settings.redis:
+        redis = connect_redis(address, clock, entropy, Metrics())
+        try:
+            async for finding in _redis(redis, address, clock):
+                yield finding
+        finally:
+            await redis.close()
+
+
+async def _database(settings: Settings, clock: Clock, entropy: Entropy) -> AsyncIterator[Finding]:
+    pool = Pool(settings.database_url, size=1, clock=clock, entropy=entropy, counters=Metrics())
+    deadline = Deadline.after(clock, REQUEST_DEADLINE_S)
+    try:
+        async with pool.connection(deadline) as connection:
+            await connection.fetchval("SELECT 1")
+            before_ms = clock.now_ms()
+            facts = await server_facts(connection)
+            here_ms = (before_ms + clock.now_ms()) // 2
+    except StakeholdError as error:
+        cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
+        yield Finding("fail", "database", f"does not answer{cause}", "Check DATABASE_URL, and that it runs.")
+        return
+    except MigrationError as error:
+        yield Finding("fail", "migrations", str(error))
+        return
+    finally:
+        await pool.close()
+    yield Finding("ok", "database", facts.version.partition(" on ")[0])
+    if facts.default_isolation == "serializable":
+        yield Finding("ok", "isolation", "serializable by default")
+    else:
+        yield Finding("fail", "isolation", f"{facts.default_isolation} by default", "Run: stakehold migrate")
+    if facts.pending_migrations:
+        names = ", ".join(facts.pending_migrations)
+        yield Finding("fail", "migrations", f"pending: {names}", "Run: stakehold migrate")
+    else:
+        yield Finding("ok", "migrations", "all applied")
+    yield _skew("database", facts.now_ms - here_ms)
+
+
+async def _redis(redis: Redis, address: RedisAddress, clock: Clock) -> AsyncIterator[Finding]:
+    subject = f"Redis {address.name}"
+    try:
+        await redis.command("PING", timeout_s=REDIS_TIMEOUT_S)
+        await redis.script(_SCRIPT, [], [], REDIS_TIMEOUT_S)
+        before_ms = clock.now_ms()
+        time = await redis.command("TIME", timeout_s=REDIS_TIMEOUT_S)
+        here_ms = (before_ms + clock.now_ms()) // 2
+    except ExternalServiceError as error:
+        yield Finding("fail", subject, f"does not serve: {error}", "Check its address, password and network.")
+        return
+    yield Finding("ok", subject, "answers, and runs scripts")
+    assert isinstance(time, list)
+    seconds, microseconds = (int(part) for part in time if isinstance(part, bytes))
+    yield _skew(subject, seconds * 1000 + microseconds // 1000 - here_ms)
+    facts = {**await _info(redis, "memory"), **await _info(redis, "persistence")}
+    yield _eviction(subject, facts)
+    yield _persistence(subject, facts)
+    yield _memory(subject, facts)
+
+
+async def _info(redis: Redis, section: str) -> dict[str, str]:
+    """A section of INFO; empty where the server does not have the command."""
+    try:
+        reply = await redis.command("INFO", section, timeout_s=REDIS_TIMEOUT_S)
+    except RedisReplyError:
+        return {}
+    text = reply.decode(errors="replace") if isinstance(reply, bytes) else ""
+    return dict(re.findall(r"^([a-z0-9_]+):(.*?)\r?$", text, re.MULTILINE))
+
+
+def _skew(subject: str, skew_ms: int) -> Finding:
+    state = f"clock {abs(skew_ms)} ms {'ahead of' if skew_ms > 0 else 'behind'} this machine's"
+    if abs(skew_ms) <= SKEW_WARN_MS:
+        return Finding("ok", subject, state)
+    level: Level = "warn" if abs(skew_ms) <= SKEW_FAIL_MS else "fail"
+    return Finding(level, subject, state, "Have both machines' clocks set by NTP.")
+
+
+def _eviction(subject: str, facts: Mapping[str, str]) -> Finding:
+    policy = facts.get("maxmemory_policy")
+    if policy is None:
+        return Finding("warn", subject, "does not tell its eviction policy", "See that eviction is off.")
+    if policy == "noeviction":
+        return Finding("ok", subject, "evicts nothing")
+    advice = "Set maxmemory-policy noeviction: an evicted log forgets who was charged."
+    return Finding("warn", subject, f"evicts by {policy}", advice)
+
+
+def _persistence(subject: str, facts: Mapping[str, str]) -> Finding:
+    if facts.get("aof_enabled") == "1":
+        return Finding("ok", subject, "keeps an append-only file")
+    if "aof_enabled" not in facts:
+        return Finding("ok", subject, "keeps its data as its operator has arranged")
+    advice = "Set appendonly yes, or accept that limits begin anew after its restart."
+    return Finding("warn", subject, "keeps no append-only file", advice)
+
+
+def _memory(subject: str, facts: Mapping[str, str]) -> Finding:
+    used, most = (int(facts.get(name) or 0) for name in ("used_memory", "maxmemory"))
+    if not most:
+        return Finding("ok", subject, f"uses {used // 2**20} MiB, with no limit of its own")
+    state = f"uses {used // 2**20} of {most // 2**20} MiB"
+    if used < most * MEMORY_WARN_SHARE:
+        return Finding("ok", subject, state)
+    return Finding("warn", subject, state, "Raise maxmemory: a full Redis counts as one that is away.")

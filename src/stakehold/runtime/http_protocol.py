@@ -1,0 +1,92 @@
+"""uvicorn's HTTP/1.1 protocol with what it lacks: bounds on slow and endless heads, problems as errors."""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from stakehold.domain.errors import MalformedRequestError
+from stakehold.http.problems import HttpError, kind_of, problem_body
+
+HEAD_TIMEOUT_S: Final = 10.0
+"""A head must be complete this long after the connection was made, or after the head's first byte."""
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""The application refuses far shorter heads (http/reading.py), politely; this bounds what it is shown."""
+
+CONNECTIONS_MAX: Final = 4096
+"""Of one process."""
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """One connection. While no request is under way, whatever arrives must soon become one."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._head_bytes = 0
+        self._reading_head = True
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            transport.abort()
+            return
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.parser is None or self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        # Part of a head, or the rest of a body that was answered before its end.
+        self._start_timer()
+        if self._reading_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self._refuse(
+                    HttpError("header_fields_too_large", f"A head may have {HEAD_BYTES_MAX} bytes in all.")
+                )
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        self._reading_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._reading_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(MalformedRequestError("This is not HTTP/1.1 as it can be read here."))
+
+    def timeout_keep_alive_handler(self) -> None:
+        # Not `close`, which would wait for a client that does not read its answer.
+        self.transport.abort()
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _refuse(self, error: MalformedRequestError | HttpError) -> None:
+        """Answer what never became a request, and end the connection."""
+        status = kind_of(error).status
+        body = problem_body(error, instance="/", request_id="unread")
+        head = [
+            STATUS_LINE[status],
+            b"content-type: application/problem+json\r\ncontent-length: %d\r\n" % len(body),
+            b"x-request-id: unread\r\nconnection: close\r\n\r\n",
+        ]
+        self.transport.write(b"".join([*head, body]))
+        self.transport.close()
