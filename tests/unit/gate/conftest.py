@@ -71,6 +71,8 @@ class Wire:
         """That many calls reach Redis and then fail."""
         self.hold: asyncio.Event | None = None
         """Calls wait for this before they reach Redis."""
+        self.fail_at = ""
+        """Scripts whose text has this fail once, before they reach Redis."""
         self.losses = 0
         self.timeouts_s: list[float] = []
 
@@ -98,6 +100,9 @@ class Wire:
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
     ) -> Reply:
         self.scripts.append(script)
+        if self.fail_at and self.fail_at in script.source:
+            self.fail_at = ""
+            raise RedisUnavailableError("failed at this script, says the test", outcome_unknown=False)
         return await self._pass(
             lambda: _call(self.redis.script(script, keys, arguments, timeout_s)), timeout_s
         )
@@ -167,6 +172,12 @@ class Process:
         fence = (await self.enter(user=user, fences=("stakes",))).fence
         assert fence is not None
         await self.gate.leave(fence, self.deadline)
+
+    async def until_it_asks(self, text: str) -> None:
+        """Wait until the script whose text has `text` is on its way."""
+        async with asyncio.timeout(10):
+            while not self.wire.scripts or text not in self.wire.scripts[-1].source:
+                await asyncio.sleep(0.001)
 
     async def come_back(self) -> None:
         """Let Redis be found again."""

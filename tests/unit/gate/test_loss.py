@@ -60,8 +60,7 @@ async def test_a_reply_over_a_new_connection_is_not_taken(start: Start) -> None:
     await process.fill(b"old")
     process.wire.hold = asyncio.Event()
     reading = asyncio.create_task(process.enter(page=PAGE))
-    while process.wire.scripts[-1].source.count("Enter:") == 0:
-        await asyncio.sleep(0)
+    await process.until_it_asks("Enter:")
     process.wire.losses += 1
     process.wire.hold.set()
     assert (await reading).page == PageRead("down")
@@ -130,8 +129,7 @@ async def test_a_write_that_ends_during_the_repair_is_repaired_as_well(start: St
         await process.write()
     process.wire.hold = asyncio.Event()
     process.wire.away = False
-    while "many users" not in process.wire.scripts[-1].source:
-        await asyncio.sleep(0.001)
+    await process.until_it_asks("many users")
     await other.fill(b"old")
     late = (await process.enter(fences=("stakes",))).fence
     assert late is not None
@@ -144,6 +142,59 @@ async def test_a_write_that_ends_during_the_repair_is_repaired_as_well(start: St
     assert await other.read() is None
 
 
+@pytest.mark.parametrize("left", [False, True], ids=["under way", "done"])
+async def test_a_write_while_the_return_asks_the_time_is_repaired_as_well(start: Start, left: bool) -> None:
+    """The return's last question is asked again after a write that began, or ended, during it."""
+    process, other = await start(), await start()
+    process.wire.away = True
+    await process.enter()
+    process.wire.hold = asyncio.Event()
+    process.wire.away = False
+    await process.until_it_asks("Return:")
+    await other.fill(b"old")
+    fence = (await process.enter(fences=("stakes",))).fence
+    assert fence is not None
+    assert fence.unfenced
+    if left:
+        await process.gate.leave(fence, process.deadline)
+    process.wire.hold.set()
+    await process.come_back()
+    page = (await other.enter(page=PAGE)).page
+    assert page is not None
+    assert page.kind == ("miss" if left else "bypass")
+
+
+async def test_a_connection_lost_during_the_return_makes_it_begin_anew(start: Start) -> None:
+    """The time of a Redis that was lost again is not trusted."""
+    process = await start()
+    process.wire.away = True
+    await process.enter()
+    process.wire.hold = asyncio.Event()
+    process.wire.away = False
+    await process.until_it_asks("Return:")
+    asked = len(process.wire.scripts)
+    process.wire.losses += 1
+    process.wire.hold.set()
+    await process.come_back()
+    assert len(process.wire.scripts) == asked + 1
+
+
+async def test_a_write_that_left_is_not_fenced_again_by_a_later_return(start: Start) -> None:
+    """An unfenced write that ended after the return is forgotten with it."""
+    process = await start()
+    process.wire.away = True
+    fence = (await process.enter(fences=("stakes",))).fence
+    assert fence is not None
+    await process.come_back()
+    await process.gate.leave(fence, process.deadline)
+    process.wire.away = True
+    await process.enter()
+    await process.come_back()
+    page = (await process.enter(page=PAGE)).page
+    assert page is not None
+    assert page.kind == "miss"
+
+
 async def test_too_many_unfenced_writes_drop_everybody(start: Start) -> None:
     """Beyond what a process remembers, the return voids every generation by a new incarnation."""
     process, other = await start(), await start()
@@ -154,6 +205,7 @@ async def test_too_many_unfenced_writes_drop_everybody(start: Start) -> None:
     await process.write()
     for number in range(10_001):
         await process.write(UUID(int=number + 1000))
+    process.wire.fail_at = "Return:"
     await process.come_back()
     assert await other.read() is None
     assert await other.read(bystander) is None

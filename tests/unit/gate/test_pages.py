@@ -167,6 +167,21 @@ async def test_a_fill_from_before_a_write_is_refused(start: Start, when: str) ->
     assert process.count("cache_fills_refused") == 1
 
 
+@pytest.mark.parametrize("change", ["a mark", "another incarnation"])
+async def test_a_fill_looks_at_marks_and_incarnation_itself(
+    start: Start, redis: RespRedis, change: str
+) -> None:
+    """Even with its generation in place, as a Redis restored from a copy may have it, a fill is refused."""
+    process = await start()
+    ticket = await _ticket(process)
+    if change == "a mark":
+        await redis.command("ZADD", f"{STAKES}:marks", 10**15, "somebody", timeout_s=1)
+    else:
+        await redis.command("SET", "sh0:incarnation", "another", timeout_s=1)
+    await process.gate.fill(ticket, a_page(b"old"))
+    assert process.count("cache_fills_refused") == 1
+
+
 async def test_a_retried_reader_does_not_bring_a_generation_back(start: Start) -> None:
     """The same request entering twice, with a write between, gets two generations."""
     process = await start()

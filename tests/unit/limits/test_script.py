@@ -67,3 +67,13 @@ async def test_a_clock_set_back_refuses_rather_than_admits(redis: RespRedis) -> 
     an_hour_ago = START_US - 3_600_000_000
     reply = await redis.script(AT_A_TIME, ["back"], [an_hour_ago, 99, QUOTA, WINDOW_US], 1)
     assert reply == [1, QUOTA, WINDOW_US // 1000]
+
+
+async def test_a_lowered_quota_waits_for_enough_charges_to_leave(redis: RespRedis) -> None:
+    """With four in the log and a quota of two, room comes when the third of them leaves."""
+    for request in range(4):
+        await redis.script(AT_A_TIME, ["low"], [START_US + request * 100_000, request, 4, WINDOW_US], 1)
+    reply = await redis.script(AT_A_TIME, ["low"], [START_US + 500_000, 99, 2, WINDOW_US], 1)
+    assert reply == [1, 4, 700]
+    reply = await redis.script(AT_A_TIME, ["low"], [START_US + 1_200_000, 99, 2, WINDOW_US], 1)
+    assert reply == [0, 2, 100]
