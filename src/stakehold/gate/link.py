@@ -216,7 +216,7 @@ class Link:
         except BaseException:
             self.unfenced.put_back(repairs)
             raise
-        self._counters.count("cache_repairs", len(repairs))
+        self._counters.count("cache_repairs", len({repair.tag for repair in repairs}))
 
     async def _ask_the_time(self) -> tuple[bytes, bytes]:
         """Redis' time and incarnation; a new incarnation if we forgot whose entries to drop."""
