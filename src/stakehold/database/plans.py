@@ -9,10 +9,10 @@ PLAN_COLUMNS = "p.id AS plan_id, p.version, p.asset, p.scale, p.period_months, p
 _PLANS_MAX = 200
 
 _ON_SALE = f"""
-SELECT {PLAN_COLUMNS}
+SELECT DISTINCT ON (p.asset, p.period_months) {PLAN_COLUMNS}
   FROM plans p
  WHERE p.on_sale_from <= now() AND (p.on_sale_until IS NULL OR p.on_sale_until > now())
- ORDER BY p.asset, p.period_months, p.id, p.version
+ ORDER BY p.asset, p.period_months, p.id, p.version DESC
  LIMIT {_PLANS_MAX}
 """  # noqa: S608 - only constants are put in
 
@@ -31,5 +31,5 @@ def plan_of(row: Record) -> Plan:
 
 
 async def list_on_sale(connection: Connection) -> list[Plan]:
-    """The plan versions on sale now, by asset and period."""
+    """What is on sale now, by asset and period: of each the plan version that a stake made now would have."""
     return [plan_of(row) for row in await connection.fetch(_ON_SALE)]

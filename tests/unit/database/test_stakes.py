@@ -291,3 +291,16 @@ async def test_plans_on_sale(run: Any) -> None:
         )
     )
     assert [plan.period_months for plan in await run(plans.list_on_sale)] == [6, 12]
+
+
+async def test_of_a_plan_the_latest_version_is_on_sale(run: Any) -> None:
+    """What is listed is what would be sold: of two versions on sale at once, the later."""
+    await run(
+        lambda c: c.execute(
+            "INSERT INTO plans "
+            "(id, version, asset, scale, period_months, rate_ppm, minimum_minor, on_sale_from) "
+            "SELECT id, 2, asset, scale, period_months, 1, 5, now() FROM plans WHERE period_months = 6"
+        )
+    )
+    listed = await run(plans.list_on_sale)
+    assert [(plan.period_months, plan.version) for plan in listed] == [(1, 1), (3, 1), (6, 2), (12, 1)]
