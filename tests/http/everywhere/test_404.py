@@ -1,0 +1,29 @@
+"""What has no address is 404, as a problem."""
+
+import pytest
+
+from tests.support.service import Service, assert_problem
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/", "/api", "/api/", "/api/stakes", "/api/stake/", "/api/auth/", "//api/stake", "/API/stake",
+        "/api/stake/a/b", "/healthz/", "/favicon.ico", "/.env", "/.git/config", "/%2e%2e/%2e%2e/etc/passwd",
+        "/api/%73take%00", "/api/stake%20", "/💰",
+    ],
+)  # fmt: skip
+async def test_an_unknown_path_is_not_found(service: Service, path: str) -> None:
+    """Paths are exact: no trailing slash, no other case, nothing of the file system; any method gets 404."""
+    for method in ("GET", "POST", "DELETE", "OPTIONS"):
+        answer = await service.client.request(method, path)
+        assert answer.status_code == 404, (method, answer.text)
+        assert answer.json()["code"] == "not_found"
+    assert (await service.client.head(path)).status_code == 404
+
+
+async def test_the_problem_names_what_was_asked(service: Service) -> None:
+    """`instance` is the path, without the query, which may hold what is not to be repeated."""
+    answer = await service.client.get("/nothing?token=secret")
+    assert_problem(answer, 404, "not_found")
+    assert "secret" not in answer.text

@@ -1,0 +1,9 @@
+"""GET /api/me answers 401 to whoever is not signed in."""
+
+from tests.support.service import Person
+from tests.support.strangers import assert_refuses_strangers
+
+
+async def test_strangers_are_refused(person: Person) -> None:
+    """No token, another scheme, nonsense or a session nobody has: 401."""
+    await assert_refuses_strangers(person.service, "GET", "/api/me")

@@ -1,0 +1,86 @@
+"""Whoever is disabled or signed out is refused on the very next request, whatever Redis remembers."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.http.conftest import ROOMY, StartService
+from tests.support.service import PASSWORD, Person, Service, assert_problem
+
+End = Callable[[Person], Awaitable[None]]
+
+
+async def _disable(person: Person) -> None:
+    await person.service.operate("users", "disable", person.username)
+
+
+async def _change_password(person: Person) -> None:
+    body = {"currentPassword": PASSWORD, "newPassword": "a long walk on a cold day"}
+    assert (await person.post("/api/me/password", body)).status_code == 200
+
+
+async def _sign_out(person: Person) -> None:
+    assert (await person.post("/api/auth/logout", {})).status_code == 204
+
+
+async def _sign_out_everywhere(person: Person) -> None:
+    assert (await person.post("/api/auth/logout", {"all": True})).status_code == 204
+
+
+ENDS = pytest.mark.parametrize("end", [_disable, _change_password, _sign_out, _sign_out_everywhere])
+
+
+async def _refused_everywhere(person: Person) -> None:
+    for method, path, body in (
+        ("GET", "/api/stake", None),
+        ("GET", "/api/me", None),
+        ("POST", "/api/stake", {"amount": 1, "period": 12}),
+        ("POST", "/api/me/password", {"currentPassword": PASSWORD, "newPassword": "a long walk"}),
+        ("POST", "/api/auth/logout", {}),
+    ):
+        assert_problem(await person.request(method, path, json=body), 401, "session_ended")
+
+
+async def _warm(person: Person) -> None:
+    """The session is known to be good, and pages are cached."""
+    await person.stake()
+    for _ in range(3):
+        await person.list_stakes()
+
+
+@ENDS
+async def test_the_next_request_is_refused(start_service: StartService, end: End) -> None:
+    """Also by another process that had just served the user from its cache."""
+    one, other = await start_service(STAKEHOLD_LIMITS=ROOMY), await start_service(STAKEHOLD_LIMITS=ROOMY)
+    person = await one.enrol()
+    await _warm(person)
+    await _warm(person.at(other))
+    await end(person)
+    await _refused_everywhere(person.at(other))
+    await _refused_everywhere(person)
+    assert await one.sql("SELECT count(*) FROM stakes") == [(2,)]
+
+
+@ENDS
+async def test_a_wiped_redis_revives_nobody(roomy_service: Service, end: End) -> None:
+    """What Redis forgot the database knows: after FLUSHALL the token stays refused."""
+    person = await roomy_service.enrol()
+    await _warm(person)
+    await end(person)
+    await roomy_service.redis("FLUSHALL")
+    await _refused_everywhere(person)
+    await roomy_service.redis("FLUSHALL")
+    await _refused_everywhere(person)
+
+
+async def test_a_disabled_user_is_enabled_again(roomy_service: Service) -> None:
+    """Disabled, nobody signs in by that name; enabled again, the user does."""
+    person = await roomy_service.enrol()
+    await _disable(person)
+    answer = await roomy_service.client.post(
+        "/api/auth", json={"username": person.username, "password": PASSWORD}
+    )
+    assert_problem(answer, 401, "invalid_credentials")
+    await roomy_service.operate("users", "enable", person.username)
+    again = await roomy_service.sign_in(person.username)
+    assert (await again.get("/api/me")).status_code == 200
