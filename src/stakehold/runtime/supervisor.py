@@ -156,7 +156,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """From here on SIGINT, SIGTERM and SIGHUP (the terminal is gone) end `watch` instead of the process."""
+        """From here on SIGINT, SIGTERM and SIGHUP (a lost terminal) end `watch`, not the process."""
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = [signal.signal(number, lambda *_: self._stopping.set()) for number in numbers]
         try:
