@@ -18,8 +18,9 @@ local function is_fenced(marks)
 end
 
 local function open_fence(hash, marks, nonce, life_ms)
-  redis.call('ZREMRANGEBYSCORE', marks, '-inf', whole(now_ms))
+  -- The first write adds: a Redis that is full refuses that, but not what follows a write in a script.
   redis.call('ZADD', marks, whole(now_ms + life_ms), nonce)
+  redis.call('ZREMRANGEBYSCORE', marks, '-inf', whole(now_ms))
   if redis.call('PTTL', marks) < life_ms then redis.call('PEXPIRE', marks, whole(life_ms)) end
   redis.call('DEL', hash)
 end
@@ -50,7 +51,6 @@ local function look(hash, marks, name, request_id, incarnation, trusted_since_us
   if not generation then
     -- The time is part of the nonce because a retried request runs this twice: a generation never comes back.
     generation = incarnation .. '.' .. whole(now_us) .. '.' .. request_id
-    redis.call('DEL', hash)
     redis.call('HSET', hash, 'generation', generation)
     redis.call('PEXPIRE', hash, GENERATION_LIFE_MS)
     return 'miss', '', generation

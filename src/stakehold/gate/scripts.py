@@ -155,6 +155,9 @@ RETURN = Script(
 --   KEYS  incarnation
 --   ARGV  nonce; '1' for a new incarnation, which voids every generation
 if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
-return {whole(now_us), incarnation_of(KEYS[1], ARGV[1])}
+local incarnation = incarnation_of(KEYS[1], ARGV[1])
+-- Written again, because a Redis that is full, or a replica, would serve a script that only reads.
+redis.call('SET', KEYS[1], incarnation)
+return {whole(now_us), incarnation}
 """
 )

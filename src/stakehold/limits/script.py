@@ -14,16 +14,24 @@ from stakehold.limits.policies import Policy
 LUA = """
 -- Limits. Uses now_us and whole().
 
--- Charges in the window, and whether the limit refuses this request. A charge leaves exactly one window after
--- it was made. A request that is in the log already was charged before: it is a retry, and needs no room.
+-- A charge leaves exactly one window after it was made: only later ones count.
+local function in_window(window_us) return '(' .. whole(now_us - window_us) end
+
+-- Charges in the window, and whether the limit refuses this request. A request that is in the log already was
+-- charged before: it is a retry, and needs no room. Nothing is written.
 local function weigh(key, quota, window_us, request_id)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now_us - window_us))
-  local count = redis.call('ZCARD', key)
-  return count, count >= quota and not redis.call('ZSCORE', key, request_id)
+  local count = redis.call('ZCOUNT', key, in_window(window_us), '+inf')
+  if count < quota then return count, false end
+  local charged_us = redis.call('ZSCORE', key, request_id)
+  return count, not (charged_us and tonumber(charged_us) > now_us - window_us)
 end
 
+-- Charge the request, unless it was; replies how many more there are. The first write adds: a Redis that is
+-- full refuses that, but not what follows a write in a script.
 local function charge(key, window_us, request_id)
   local added = redis.call('ZADD', key, 'NX', whole(now_us), request_id)
+  local swept = redis.call('ZREMRANGEBYSCORE', key, '-inf', whole(now_us - window_us))
+  if added == 0 and swept > 0 then added = redis.call('ZADD', key, 'NX', whole(now_us), request_id) end
   redis.call('PEXPIRE', key, whole(window_us / 1000))
   return added
 end
@@ -31,8 +39,8 @@ end
 -- Milliseconds until there is room for one more than now. A log may hold more than its quota when that was
 -- lowered; then the oldest charge leaving makes no room yet.
 local function wait_ms(key, count, quota, window_us)
-  local index = math.max(0, count - quota)
-  local oldest = redis.call('ZRANGE', key, index, index, 'WITHSCORES')
+  local oldest = redis.call('ZRANGEBYSCORE', key, in_window(window_us), '+inf', 'WITHSCORES',
+    'LIMIT', math.max(0, count - quota), 1)
   if not oldest[2] then return 0 end
   -- Never more than the window, even when the clock was set back.
   return math.ceil(math.min(window_us, tonumber(oldest[2]) + window_us - now_us) / 1000)

@@ -436,3 +436,21 @@ async def test_a_process_that_starts_without_redis_finds_it(
     private_valkey.start()
     await process.come_back()
     assert (await process.enter()).redis
+
+
+async def test_a_full_redis_counts_as_away(start: Start, private_valkey: EmbeddedValkey) -> None:
+    """A Redis out of memory is down until it takes writes again; requests go on without it."""
+    process = await start(redis_url=private_valkey.url)
+    client = start.client(private_valkey.url)
+    await client.command("CONFIG", "SET", "maxmemory", 1, timeout_s=1)
+    assert not (await process.enter(TEN)).redis
+    asked = len(process.wire.scripts)
+    async with asyncio.timeout(10):
+        while len(process.wire.scripts) < asked + 2:
+            await asyncio.sleep(0.001)
+    assert process.gate.state == "down"
+    assert not (await process.enter(TEN)).redis
+    await client.command("CONFIG", "SET", "maxmemory", 0, timeout_s=1)
+    await process.come_back()
+    assert (await process.enter(TEN)).redis
+    await client.close()
