@@ -83,7 +83,7 @@ async def _stakes_of(person: Person) -> list[str]:
 async def test_a_store_goes_and_returns_under_load(tmp_path: Path, which: str, how: str) -> None:
     """While a store is away answers are 2xx, 429 or a 503 problem with Retry-After, none after 10 s.
 
-    Within 10 s of its return all is well again, without a restart, and every acknowledged stake is there once.
+    Within 10 s of its return all is well again without a restart; every acknowledged stake is there once.
     """
     postgres = EmbeddedPostgres(tmp_path, announce=lambda _: None)
     valkey = EmbeddedValkey(tmp_path)

@@ -8,6 +8,7 @@ stated in docs/adr/0003-limits-when-redis-is-lost.md.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from math import ceil
 
 from stakehold.domain.ports import Clock
@@ -110,5 +111,5 @@ class LocalLog:
             return LimitState(policy, share, 0)
         # Redis may have let in more than our share: then room comes when enough of them have left.
         position = max(0, len(log) - share)
-        leaving_s = sorted(log.values())[position] + policy.window_s
+        leaving_s = next(islice(log.values(), position, None)) + policy.window_s
         return LimitState(policy, max(0, share - len(log)), max(1, ceil(leaving_s - now_s)))
