@@ -72,6 +72,8 @@ async def start_service(database_url: str, redis_url: str) -> AsyncIterator[Star
         context = running_service(*urls, settings)
         service = await context.__aenter__()
         stops.append(context)
+        # The tests look at the stores themselves, whatever stands between them and the service.
+        service.database_url, service.redis_url = database_url, redis_url
         await _check_conformance(service.client)
         return service
 

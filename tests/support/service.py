@@ -159,8 +159,11 @@ class Service:
         finally:
             await redis.close()
 
-    async def operate(self, *arguments: str) -> str:
-        """Run the operator's command line with the service's settings; returns what it printed."""
+    async def operate(self, *arguments: str, status: int = 0) -> str:
+        """Run the operator's command line with the service's settings; returns what it printed.
+
+        `status` is the exit status it must have.
+        """
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "stakehold.cli", *arguments,
             env={**os.environ, **self.settings},
@@ -169,7 +172,7 @@ class Service:
             stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         printed, _ = await asyncio.wait_for(process.communicate(), 30)
-        assert process.returncode == 0, printed.decode()
+        assert process.returncode == status, printed.decode()
         return printed.decode()
 
 

@@ -1,10 +1,12 @@
 """Whoever is disabled or signed out is refused on the very next request, whatever Redis remembers."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from tests.http.conftest import ROOMY, StartService
+from tests.support.resp_proxy import RespProxy
 from tests.support.service import PASSWORD, Person, Service, assert_problem
 
 End = Callable[[Person], Awaitable[None]]
@@ -84,3 +86,48 @@ async def test_a_disabled_user_is_enabled_again(roomy_service: Service) -> None:
     await roomy_service.operate("users", "enable", person.username)
     again = await roomy_service.sign_in(person.username)
     assert (await again.get("/api/me")).status_code == 200
+
+
+@pytest.fixture
+async def redis_proxy(redis_url: str) -> AsyncIterator[RespProxy]:
+    proxy = RespProxy(redis_url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+async def _disable_without_redis(person: Person) -> None:
+    printed = await person.service.operate("users", "disable", person.username, status=1)
+    assert "Redis was away" in printed
+
+
+@pytest.mark.parametrize("end", [_disable_without_redis, _change_password, _sign_out, _sign_out_everywhere])
+async def test_without_redis_the_database_decides(
+    start_service: StartService, redis_proxy: RespProxy, end: End
+) -> None:
+    """While Redis is away the next request is refused all the same."""
+    service = await start_service(REDIS_URL=redis_proxy.url, STAKEHOLD_LIMITS=ROOMY)
+    person = await service.enrol()
+    await _warm(person)
+    redis_proxy.refuse()
+    redis_proxy.cut()
+    await end(person)
+    await _refused_everywhere(person)
+
+
+@pytest.mark.parametrize("end", [_change_password, _sign_out, _sign_out_everywhere])
+async def test_a_redis_that_returns_revives_nobody(
+    start_service: StartService, redis_proxy: RespProxy, end: End
+) -> None:
+    """What Redis had of the user from before it stalled is not believed when it is back."""
+    service = await start_service(REDIS_URL=redis_proxy.url, STAKEHOLD_LIMITS=ROOMY)
+    person = await service.enrol()
+    await _warm(person)
+    redis_proxy.stall()
+    await end(person)
+    redis_proxy.resume()
+    async with asyncio.timeout(10):
+        while (await service.client.get("/readyz")).json()["status"] != "ready":
+            await _refused_everywhere(person)
+    for _ in range(3):
+        await _refused_everywhere(person)

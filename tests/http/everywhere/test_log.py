@@ -1,0 +1,47 @@
+"""Every request has one line in the log, and no line has a secret."""
+
+import json
+from io import BytesIO
+
+from tests.support.native import JWT_SECRET, running_service
+from tests.support.service import PASSWORD
+
+
+async def test_one_line_a_request_and_no_secrets(database_url: str, redis_url: str) -> None:
+    """Method, route, status, duration and request id are there; passwords, tokens and keys are not."""
+    log = BytesIO()
+    async with running_service(database_url, redis_url, log=log) as service:
+        person = await service.sign_up("ada")
+        stake_id = await person.stake(key="my-own-key")
+        await person.get(f"/api/stake/{stake_id}", headers={"X-Request-Id": "mine"})
+        await service.client.post("/api/auth/refresh", json={"refreshToken": person.refresh_token})
+        await service.client.post("/api/auth", json={"username": "ada", "password": "a wrong guess"})
+        await service.client.get("/nothing?token=in-the-query")
+        await person.get("/api/me", headers={"X-Request-Id": 'x"},\n{"event":"request'.replace("\n", "")})
+    text = log.getvalue().decode()
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = [line for line in lines if line["event"] == "request"]
+    assert [(line["method"], line["route"], line["status"]) for line in requests] == [
+        ("POST", "/api/users", 201),
+        ("POST", "/api/auth", 200),
+        ("POST", "/api/stake", 201),
+        ("GET", "/api/stake/{stakeId}", 200),
+        ("POST", "/api/auth/refresh", 200),
+        ("POST", "/api/auth", 401),
+        ("GET", None, 404),
+        ("GET", "/api/me", 200),
+    ]
+    assert requests[3]["request_id"] == "mine"
+    assert all(line["duration_ms"] >= 0 for line in requests)
+    secrets = (
+        PASSWORD,
+        "a wrong guess",
+        person.token,
+        person.refresh_token,
+        JWT_SECRET,
+        "in-the-query",
+        "shr_",
+    )
+    for secret in secrets:
+        assert secret not in text
+    assert person.token.rpartition(".")[2] not in text
