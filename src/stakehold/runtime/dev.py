@@ -53,7 +53,7 @@ def run_dev(environ: Mapping[str, str]) -> int:
         stores = _stores(settings)
         environ = {**environ, "JWT_SECRET": _jwt_secret(settings), "PORT": str(port)}
         servers: list[ServerChild] = []
-        supervisor = Supervisor(stores, servers, announce)
+        supervisor = Supervisor(stores, servers, listener, announce, drain_s=settings.drain_s)
         with supervisor.signals():
             try:
                 for store in stores:

@@ -22,7 +22,7 @@ def run_serve(environ: Mapping[str, str]) -> int:
             ServerChild(number, listener, environ, production=True, stop_s=settings.stop_s)
             for number in range(1, settings.processes + 1)
         ]
-        supervisor = Supervisor((), servers, announce)
+        supervisor = Supervisor((), servers, listener, announce, drain_s=settings.drain_s)
         with supervisor.signals():
             try:
                 supervisor.start_servers()

@@ -147,10 +147,20 @@ class _Attempts:
 class Supervisor:
     """Watches over stores and servers, starts again what ends, and stops servers before stores."""
 
-    def __init__(self, stores: Sequence[Child], servers: Sequence[ServerChild], announce: Announce) -> None:
+    def __init__(
+        self,
+        stores: Sequence[Child],
+        servers: Sequence[ServerChild],
+        listener: socket.socket,
+        announce: Announce,
+        *,
+        drain_s: float,
+    ) -> None:
         self._stores = stores
         self._servers = servers
+        self._listener = listener
         self._announce = announce
+        self._drain_s = drain_s
         self._stopping = threading.Event()
         self._attempts: dict[str, _Attempts] = {}
 
@@ -190,6 +200,11 @@ class Supervisor:
         """Stop servers, all at once, then stores."""
         for server in self._servers:
             server.begin_stop()
+        drained_at_s = time.monotonic() + self._drain_s
+        while time.monotonic() < drained_at_s and any(server.is_alive() for server in self._servers):
+            time.sleep(POLL_S / 4)
+        # As long as anybody holds it open, whoever connects would wait for an answer that does not come.
+        self._listener.close()
         for child in (*self._servers, *self._stores):
             child.stop()
 

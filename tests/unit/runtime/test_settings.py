@@ -1,0 +1,135 @@
+"""Settings: read from a mapping, checked all at once, never shown where secret."""
+
+from pathlib import Path
+
+import pytest
+
+from stakehold.runtime.settings import (
+    SETTINGS,
+    RedisAddress,
+    Settings,
+    SettingsError,
+    cores,
+    load_settings,
+)
+
+SECRET = "a-secret-of-the-tests-9f2b7c41d8e6"
+COMPLETE = {
+    "JWT_SECRET": SECRET,
+    "DATABASE_URL": "postgresql://ada:engines@db.internal:5432/stakehold",
+    "REDIS_URL": "redis://:engines@cache.internal:6379/0",
+}
+
+
+def production(**change: str) -> Settings:
+    return load_settings({**COMPLETE, **change}, production=True)
+
+
+def problems(environ: dict[str, str], *, production: bool = True) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, production=production)
+    return caught.value.problems
+
+
+def test_dev_needs_nothing_and_serves_on_loopback() -> None:
+    """An empty environment is complete for `dev`, which fills in stores and secret itself."""
+    settings = load_settings({}, production=False)
+    assert (settings.host, settings.port, settings.processes) == ("127.0.0.1", 8000, 1)
+    assert (settings.database_url, settings.redis, settings.jwt_secret) == ("", (), "")
+    assert settings.data == Path(".stakehold").resolve()
+
+
+def test_serve_names_everything_that_is_missing_at_once() -> None:
+    """One start tells all that must be set."""
+    found = "\n".join(problems({}))
+    for name in ("JWT_SECRET", "DATABASE_URL", "REDIS_URL"):
+        assert name in found
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "eighty"),
+        ("PORT", "65536"),
+        ("PORT", "-1"),
+        ("STAKEHOLD_PROCESSES", "0"),
+        ("STAKEHOLD_PROCESSES", "1.5"),
+        ("STAKEHOLD_LIMITS", "auth=ten"),
+        ("STAKEHOLD_LIMITS", "nonsense=1"),
+        ("STAKEHOLD_SIGN_UP", "perhaps"),
+        ("STAKEHOLD_CORS_ORIGINS", "https://app.example.org/path"),
+        ("STAKEHOLD_CORS_ORIGINS", "app.example.org"),
+        ("STAKEHOLD_TRUSTED_PROXIES", "11"),
+        ("STAKEHOLD_DRAIN_S", "nan"),
+        ("STAKEHOLD_STOP_S", "1"),
+        ("STAKEHOLD_REFRESH_TTL_S", "1"),
+        ("STAKEHOLD_RING_EPOCH", "-1"),
+        ("DATABASE_URL", "mysql://ada:engines@db.internal/stakehold"),
+        ("DATABASE_URL", "postgresql://ada:engines@db.internal:port/stakehold"),
+        ("REDIS_URL", "http://cache.internal"),
+        ("REDIS_URL", "redis://cache.internal redis://cache.internal"),
+        ("UPSTASH_REDIS_REST_URL", "https://other.internal"),
+        ("UPSTASH_REDIS_REST_TOKEN", "engines"),
+        ("JWT_SECRET", "engines"),
+        ("JWT_SECRET_PREVIOUS", "engines"),
+    ],
+)
+def test_a_wrong_value_is_named_and_a_secret_never_shown(name: str, value: str) -> None:
+    """The message has the variable's name; passwords in addresses and secrets stay out of it."""
+    found = "\n".join(problems({**COMPLETE, name: value}))
+    assert name in found or "A Redis" in found
+    assert "engines" not in found
+
+
+def test_secrets_are_not_in_the_settings_own_representation() -> None:
+    """Settings that end up in a log or traceback tell no secret."""
+    shown = repr(production())
+    assert SECRET not in shown
+    assert "engines" not in shown
+
+
+def test_the_secrets_bytes_are_the_key_white_space_included() -> None:
+    """JWT_SECRET is taken as it is."""
+    assert production(JWT_SECRET=f" {SECRET}\n").jwt_secret == f" {SECRET}\n"
+
+
+def test_connections_are_shared_over_the_processes() -> None:
+    """About ten a core, however many processes, and never fewer than two each."""
+    assert production(STAKEHOLD_PROCESSES="1").pool_size == 10 * cores()
+    assert production(STAKEHOLD_PROCESSES="64").pool_size == max(2, 10 * cores() // 64)
+    assert production().processes == cores()
+    assert production(STAKEHOLD_POOL_SIZE="7").pool_size == 7
+
+
+def test_several_redis_make_a_ring_known_by_names_without_credentials() -> None:
+    """The name stays with the data when a password changes."""
+    settings = production(REDIS_URL="redis://:one@a.internal:6379/0 rediss://:two@b.internal:6380/1")
+    assert [address.name for address in settings.redis] == ["a.internal:6379/0", "b.internal:6380/1"]
+    assert RedisAddress("redis://:other@a.internal:6379/0").name == "a.internal:6379/0"
+
+
+def test_upstash_addresses_and_tokens_go_together() -> None:
+    """The brief's two variables, in place of REDIS_URL."""
+    settings = production(
+        REDIS_URL="", UPSTASH_REDIS_REST_URL="https://one.internal", UPSTASH_REDIS_REST_TOKEN="engines"
+    )
+    assert settings.redis == (RedisAddress("https://one.internal", "engines"),)
+
+
+def test_an_empty_variable_is_one_not_set() -> None:
+    """As a shell or compose file leaves it."""
+    empty = {setting.name: "" for setting in SETTINGS}
+    assert load_settings(empty, production=False) == load_settings({}, production=False)
+
+
+def test_the_list_of_settings_is_what_is_read() -> None:
+    """Every variable that is read is in SETTINGS, and nothing else is."""
+    asked: set[str] = set()
+
+    class Noting(dict[str, str]):
+        def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)  # type: ignore[arg-type]
+
+    load_settings(Noting(COMPLETE), production=True)
+    assert asked == {setting.name for setting in SETTINGS}
