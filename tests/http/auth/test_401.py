@@ -1,5 +1,7 @@
 """POST /api/auth answers 401 when username and password do not go together."""
 
+import time
+
 from tests.http.conftest import StartService
 from tests.support.service import PASSWORD, Service, assert_problem
 
@@ -42,3 +44,22 @@ async def test_wrong_passwords_are_limited_by_username(start_service: StartServi
     assert problem["violated-policies"] == ["auth-failure"]
     assert 800 <= int(answer.headers["retry-after"]) <= 900
     await service.sign_in("bob")
+
+
+async def test_an_unknown_name_takes_as_long_as_a_known_one(roomy_service: Service) -> None:
+    """The time of a refusal does not tell who is a user: an unknown and a disabled one cost the same work."""
+    await roomy_service.enrol("ada")
+    await roomy_service.enrol("eve")
+    await roomy_service.sql("UPDATE users SET status = 'disabled' WHERE username = 'eve'")
+    fastest_s = {}
+    for username in ("ada", "eve", "nobody", "!"):
+        times_s = []
+        for _ in range(3):
+            started_s = time.perf_counter()
+            answer = await roomy_service.client.post(
+                "/api/auth", json={"username": username, "password": "a guess"}
+            )
+            times_s.append(time.perf_counter() - started_s)
+            assert answer.status_code == 401
+        fastest_s[username] = min(times_s)
+    assert max(fastest_s.values()) < 2 * min(fastest_s.values()), fastest_s

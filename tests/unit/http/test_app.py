@@ -1,0 +1,104 @@
+"""What the application says to its server: what an HTTP client in between would hide."""
+
+import json
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from stakehold.gate import Policies
+from stakehold.http.app import create_app
+from stakehold.telemetry.logs import JsonLog
+from tests.support.fakes import ManualClock, SeededEntropy
+
+Message = dict[str, Any]
+
+
+class Server:
+    """Calls the application as a server does, for requests that reach no store."""
+
+    def __init__(self, clock: ManualClock, entropy: SeededEntropy) -> None:
+        self.log = BytesIO()
+        self.container = SimpleNamespace(
+            services=SimpleNamespace(clock=clock, entropy=entropy, gate=SimpleNamespace(policies=Policies())),
+            log=JsonLog(self.log, clock),
+            client_address=lambda scope: "192.0.2.1",
+            cors_origins=frozenset(),
+            hsts=False,
+            draining=lambda: False,
+        )
+        self.received = 0
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        messages: list[Message] | None = None,
+    ) -> list[Message]:
+        """What the application sends; it receives `messages`, and counts them in `received`."""
+        sent: list[Message] = []
+        waiting = list(messages or [{"type": "http.request", "body": b"", "more_body": False}])
+
+        async def receive() -> Message:
+            self.received += 1
+            return waiting.pop(0)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        fields = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        scope = {
+            "type": "http", "method": method, "path": path, "root_path": "", "query_string": b"",
+            "headers": fields, "state": {"container": self.container},
+        }  # fmt: skip
+        await create_app()(scope, receive, send)
+        return sent
+
+    def log_lines(self) -> list[Message]:
+        self.container.log.close()
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+@pytest.fixture
+def server(clock: ManualClock, entropy: SeededEntropy) -> Server:
+    return Server(clock, entropy)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/docs", "/nothing"])
+async def test_head_sends_no_body(server: Server, path: str) -> None:
+    """HEAD sends the header of GET, its Content-Length too, and an empty body."""
+    get, head = await server.ask("GET", path), await server.ask("HEAD", path)
+    assert head[0]["status"] == get[0]["status"]
+    lengths = [dict(answer[0]["headers"])[b"content-length"] for answer in (get, head)]
+    assert lengths[0] == lengths[1] == str(len(get[1]["body"])).encode()
+    assert head[1:] == [{"type": "http.response.body", "body": b""}]
+
+
+async def test_whoever_has_gone_is_not_answered(server: Server) -> None:
+    """A client that disconnects in the middle of its body gets no answer, and leaves one line in the log."""
+    sent = await server.ask(
+        "POST",
+        "/api/auth",
+        headers={"Content-Type": "application/json"},
+        messages=[
+            {"type": "http.request", "body": b'{"username":', "more_body": True},
+            {"type": "http.disconnect"},
+        ],
+    )
+    assert sent == []
+    [line] = server.log_lines()
+    assert (line["event"], line["gone"], line["route"]) == ("request", True, "/api/auth")
+
+
+async def test_another_protocol_is_refused(server: Server) -> None:
+    """There are no WebSockets here."""
+    scope = {"type": "websocket", "path": "/api/stake", "root_path": "", "headers": [], "state": {}}
+    with pytest.raises(RuntimeError):
+        await create_app()(scope, _nothing, _nothing)
+
+
+async def _nothing(*_: Any) -> Any:
+    raise AssertionError("Nothing is received or sent.")
