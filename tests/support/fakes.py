@@ -1,6 +1,9 @@
 """What tests inject in place of the machine's clock and randomness."""
 
+import hashlib
 import random
+from collections.abc import Coroutine
+from typing import Any
 
 
 class ManualClock:
@@ -41,3 +44,34 @@ class CountingCounters:
 
     def count(self, name: str, amount: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + amount
+
+
+class CheapScrypt:
+    """A password hash that costs nothing, where not the hash is tested. `costs` are the works asked for."""
+
+    def __init__(self) -> None:
+        self.costs: list[tuple[int, int, int, int]] = []
+
+    async def __call__(self, password: bytes, salt: bytes, *, n: int, r: int, p: int, length: int) -> bytes:
+        self.costs.append((n, r, p, length))
+        return hashlib.pbkdf2_hmac("sha256", password, salt, 1, length)
+
+
+class HeldBackground:
+    """Work behind the answers, held back until the test lets it run."""
+
+    def __init__(self) -> None:
+        self._held: list[Coroutine[Any, Any, None]] = []
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._held.append(work)
+
+    async def run(self) -> None:
+        """Do all that was started, in its order."""
+        while self._held:
+            await self._held.pop(0)
+
+    def drop(self) -> None:
+        """Let nothing of it happen."""
+        while self._held:
+            self._held.pop().close()

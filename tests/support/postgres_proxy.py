@@ -175,8 +175,8 @@ class _Session:
     def _note(self, kind: bytes, body: bytes) -> bool:
         """Follow what the client does; False when this statement is to be cut off."""
         if kind == b"P":
-            name, text = body.split(b"\0", 2)[:2]
-            self._texts[name] = text.decode()
+            name, prepared = body.split(b"\0", 2)[:2]
+            self._texts[name] = prepared.decode()
         elif kind == b"B":
             self._bound = body.split(b"\0", 2)[1]
         elif kind in (b"E", b"Q"):
