@@ -60,6 +60,11 @@ SERVERS = {
         "--log-level", "error",
     ],
 }  # fmt: skip
+SERVERS["bounded"] = [
+    "stakehold.runtime.http_protocol:BoundedHttpProtocol" if option == "httptools" else option
+    for option in SERVERS["uvicorn"]
+]
+"""uvicorn with our protocol, as `stakehold serve` runs it."""
 
 
 def cpu_s(group: int) -> float:

@@ -25,6 +25,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._head_bytes = 0
         self._reading_head = True
+        self._head_has_begun = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -55,13 +56,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
-        self._reading_head = False
+        self._reading_head = self._head_has_begun = False
         self._head_bytes = 0
         super().on_headers_complete()
+
+    def on_message_begin(self) -> None:
+        self._head_has_begun = True
+        super().on_message_begin()
 
     def on_message_complete(self) -> None:
         self._reading_head = True
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._head_has_begun or not self._reading_head:
+            self._start_timer()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(MalformedRequestError("This is not HTTP/1.1 as it can be read here."))

@@ -1,0 +1,140 @@
+"""What `doctor` finds, on real stores in good and bad shape."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from stakehold.runtime.doctor import Finding, examine
+from stakehold.runtime.outside import SystemClock, SystemEntropy
+from tests.support.native import JWT_SECRET
+from tests.support.upstash_front import UpstashFront
+
+
+class ShiftedClock(SystemClock):
+    """This machine's clock, set wrong."""
+
+    def __init__(self, shift_ms: int) -> None:
+        self._shift_ms = shift_ms
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self._shift_ms
+
+
+@pytest.fixture
+def environ(database_url: str, redis_url: str) -> dict[str, str]:
+    return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET}
+
+
+async def findings(environ: dict[str, str], shift_ms: int = 0) -> list[Finding]:
+    clock = ShiftedClock(shift_ms)
+    return [finding async for finding in examine(environ, clock=clock, entropy=SystemEntropy())]
+
+
+def bad(found: list[Finding]) -> list[Finding]:
+    return [finding for finding in found if finding.level != "ok"]
+
+
+async def test_all_is_well_on_a_machine_in_order(environ: dict[str, str]) -> None:
+    """Every subject is looked at, and none complained of."""
+    found = await findings(environ)
+    assert not bad(found), "\n".join(map(str, found))
+    subjects = " ".join(finding.subject for finding in found)
+    for subject in ("settings", "database", "isolation", "migrations", "Redis"):
+        assert subject in subjects
+
+
+async def test_a_database_that_was_not_migrated_fails(
+    environ: dict[str, str], empty_database_url: str
+) -> None:
+    """It says which migrations are pending, and what to run."""
+    found = bad(await findings({**environ, "DATABASE_URL": empty_database_url}))
+    assert [finding.level for finding in found] == ["fail"]
+    assert "pending" in found[0].state
+    assert "stakehold migrate" in found[0].advice
+
+
+async def test_another_default_isolation_fails(environ: dict[str, str]) -> None:
+    """READ COMMITTED would let conflicts through unseen."""
+    connection = await asyncpg.connect(environ["DATABASE_URL"])
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'read committed'")
+    await connection.close()
+    found = bad(await findings(environ))
+    assert [(finding.level, finding.subject) for finding in found] == [("fail", "isolation")]
+
+
+@pytest.mark.parametrize(("shift_ms", "level"), [(2_000, "warn"), (60_000, "fail"), (-60_000, "fail")])
+async def test_clocks_that_differ_are_named(environ: dict[str, str], shift_ms: int, level: str) -> None:
+    """Both stores are compared with this machine; half a second is a warning, five are a failure."""
+    found = bad(await findings(environ, shift_ms))
+    assert [finding.level for finding in found] == [level, level]
+    assert all("NTP" in finding.advice for finding in found)
+
+
+async def test_an_evicting_redis_is_a_warning(environ: dict[str, str], valkey_command: object) -> None:
+    """An evicted log forgets who was charged."""
+    assert callable(valkey_command)
+    valkey_command("CONFIG SET maxmemory-policy allkeys-lru")
+    try:
+        found = bad(await findings(environ))
+    finally:
+        valkey_command("CONFIG SET maxmemory-policy noeviction")
+    assert [finding.level for finding in found] == ["warn"]
+    assert "noeviction" in found[0].advice
+
+
+@pytest.fixture
+def valkey_command(redis_url: str, valkey: object) -> object:
+    from stakehold.runtime.embedded import EmbeddedValkey
+
+    assert isinstance(valkey, EmbeddedValkey)
+
+    def send(command: str) -> None:
+        with socket.create_connection(("127.0.0.1", valkey.port), 5) as connection:
+            connection.sendall(f"AUTH {valkey.password}\r\n{command}\r\n".encode())
+            answer = b""
+            while answer.count(b"\r\n") < 2:
+                answer += connection.recv(256)
+        assert answer == b"+OK\r\n+OK\r\n"
+
+    return send
+
+
+async def test_stores_that_are_away_fail_without_their_passwords(environ: dict[str, str]) -> None:
+    """Each is named, with what to check."""
+    away = {
+        "DATABASE_URL": "postgresql://ada:hunter2@127.0.0.1:1/x",
+        "REDIS_URL": "redis://:hunter2@127.0.0.1:1",
+    }
+    found = bad(await findings({**environ, **away}))
+    assert [finding.level for finding in found] == ["fail", "fail"]
+    assert "hunter2" not in "\n".join(map(str, found))
+
+
+async def test_missing_and_weak_settings_are_told(environ: dict[str, str]) -> None:
+    """A secret that `serve` refuses fails; one that merely looks typed is a warning."""
+    short = bad(await findings({**environ, "JWT_SECRET": "short"}))
+    assert ("fail", "settings") in [(finding.level, finding.subject) for finding in short]
+    typed = "onlyletterstypedbyhandquicklyandnothingelse"
+    assert [finding.level for finding in bad(await findings({**environ, "JWT_SECRET": typed}))] == ["warn"]
+
+
+@pytest_asyncio.fixture
+async def front(redis_url: str) -> AsyncIterator[UpstashFront]:
+    front = UpstashFront(redis_url)
+    await front.start()
+    yield front
+    await front.stop()
+
+
+async def test_upstash_is_examined_over_rest(environ: dict[str, str], front: UpstashFront) -> None:
+    """The same questions by the other transport; the token is not shown."""
+    rest = {"UPSTASH_REDIS_REST_URL": front.url, "UPSTASH_REDIS_REST_TOKEN": front.token, "REDIS_URL": ""}
+    found = await findings({**environ, **rest})
+    assert not bad(found), "\n".join(map(str, found))
+    wrong = await findings({**environ, **rest, "UPSTASH_REDIS_REST_TOKEN": "another-token"})
+    assert [finding.level for finding in bad(wrong)] == ["fail"]
+    assert "another-token" not in "\n".join(map(str, wrong))

@@ -1,0 +1,127 @@
+"""The embedded stores: what is kept, what is recovered, and whom they never touch."""
+
+import os
+import select
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, kept_secret
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_stranger_with_the_old_process_id_is_left_alone(tmp_path: Path) -> None:
+    """After a reboot the number in a stale file may be anybody's."""
+    stranger = subprocess.Popen(SLEEP)
+    try:
+        valkey = EmbeddedValkey(tmp_path)
+        (tmp_path / "valkey").mkdir()
+        (tmp_path / "valkey" / "valkey.pid").write_text(f"{stranger.pid}\n")
+        valkey.start()
+        valkey.stop()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_server_that_outlived_its_parent_is_stopped_first(tmp_path: Path) -> None:
+    """Two servers never write to one directory."""
+    first = EmbeddedValkey(tmp_path)
+    first.start()
+    assert first.process is not None
+    second = EmbeddedValkey(tmp_path)
+    second.start()
+    assert first.process.wait(10) is not None
+    assert second.is_alive()
+    second.stop()
+
+
+def test_a_restart_keeps_the_address_and_the_data(tmp_path: Path) -> None:
+    """Who knew the address before a crash still does; nothing acknowledged is lost."""
+    postgres = EmbeddedPostgres(tmp_path, announce=lambda _: None)
+    postgres.start()
+    url = postgres.url
+    made = postgres._psql("stakehold", "CREATE TABLE kept (id INT)")
+    assert made.returncode == 0, made.stderr
+    postgres.kill()
+    assert not postgres.is_alive()
+    postgres.start()
+    assert postgres.url == url
+    assert postgres._psql("stakehold", "SELECT count(*) FROM kept").stdout.strip() == "0"
+    postgres.stop()
+
+
+def test_a_first_start_that_was_cut_off_is_done_again(tmp_path: Path) -> None:
+    """A directory half made by initdb is not taken for a whole one."""
+    half = tmp_path / "postgres-new"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    (tmp_path / "postgres-initial-password").write_text("")
+    postgres = EmbeddedPostgres(tmp_path, announce=lambda _: None)
+    postgres.start()
+    assert postgres._psql("stakehold", "SELECT 1").stdout.strip() == "1"
+    postgres.stop()
+    assert not half.exists()
+    assert not (tmp_path / "postgres-initial-password").exists()
+
+
+def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> None:
+    """No silent time-out."""
+    valkey = EmbeddedValkey(tmp_path)
+    data = tmp_path / "valkey"
+    data.mkdir()
+    (data / "appendonlydir").write_text("not a directory")
+    with pytest.raises(EmbeddedServerError, match="appendonlydir"):
+        valkey.start()
+
+
+def test_a_kept_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    """The second call gives the first one's."""
+    path = tmp_path / "secret"
+    secret = kept_secret(path)
+    assert len(secret) >= 32
+    assert kept_secret(path) == secret
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as somebody else")
+def test_what_is_passable_already_is_not_changed(tmp_path: Path) -> None:
+    """Where nothing needs opening, only the data directory's owner is announced."""
+    for directory in (tmp_path, *tmp_path.parents):
+        directory.chmod(stat.S_IMODE(directory.stat().st_mode) | stat.S_IXOTH)
+    said: list[str] = []
+    postgres = EmbeddedPostgres(tmp_path / "data", announce=said.append)
+    postgres.start()
+    postgres.stop()
+    assert len(said) == 1
+    assert "is given" in said[0]
+
+
+def test_a_killed_parent_takes_its_stores_along(tmp_path: Path) -> None:
+    """Linux ends them with the process that started them, even after kill -9."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("elsewhere the next start stops them")
+    program = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from stakehold.runtime.embedded import EmbeddedValkey\n"
+        "valkey = EmbeddedValkey(Path(sys.argv[1])); valkey.start()\n"
+        "print(valkey.process.pid, flush=True); time.sleep(60)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    descriptor = os.pidfd_open(pid)
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    ended, _, _ = select.select([descriptor], [], [], 10)
+    os.close(descriptor)
+    assert ended

@@ -1,0 +1,107 @@
+"""What a connection may do before it is a request, and after its answer."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import uvicorn
+
+from stakehold.runtime import http_protocol
+from stakehold.runtime.http_protocol import HEAD_BYTES_MAX, BoundedHttpProtocol
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD_TIMEOUT_S = 0.3
+
+
+async def early_answer(scope: Any, receive: Any, send: Any) -> None:
+    """Answers without reading the body."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest_asyncio.fixture
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", HEAD_TIMEOUT_S)
+    config = uvicorn.Config(
+        early_answer, port=0, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None
+    )
+    server = uvicorn.Server(config)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr(
+            server, "capture_signals", contextlib.nullcontext
+        )
+        serving = asyncio.create_task(server.serve())
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        yield server.servers[0].sockets[0].getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+async def until_closed(port: int, *parts: bytes) -> bytes:
+    """Send the parts and read until the server closes; fails when it does not."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                for part in parts:
+                    writer.write(part)
+                    await writer.drain()
+                return await reader.read()
+            return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"\r\n", b"GET / HTTP/1.1\r\nHost: ", GET[:-2]])
+async def test_a_head_that_does_not_end_is_cut_off(port: int, begun: bytes) -> None:
+    """Whoever sends nothing, or stops in the middle, holds a connection for the head's time-out at most."""
+    assert await until_closed(port, begun) == b""
+
+
+async def test_after_an_answer_the_next_head_is_bounded_as_well(port: int) -> None:
+    """Keeping alive is for those who ask again, whole."""
+    answer = await until_closed(port, GET, b"GET / HT")
+    assert answer.count(b"HTTP/1.1 200 OK") == 1
+
+
+async def test_a_head_without_end_is_answered_431(port: int) -> None:
+    """It is never kept in memory whole, nor shown to the application."""
+    line = b"x-large: " + b"x" * 1000 + b"\r\n"
+    answer = await until_closed(port, b"GET / HTTP/1.1\r\n", *[line] * (HEAD_BYTES_MAX // 1000 + 5))
+    # The answer may be lost when the client is still sending: then the connection has just ended.
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_requests_on_one_connection_are_all_answered(port: int) -> None:
+    """The bounds are for what is no request: many requests together may be longer than one head."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    request = b"GET / HTTP/1.1\r\nHost: x\r\nX-Large: " + b"x" * 20_000 + b"\r\n\r\n"
+    async with asyncio.timeout(5):
+        for _ in range(5):
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert await reader.readexactly(2) == b"ok"
+    writer.close()
+
+
+async def test_the_rest_of_a_body_answered_early_is_bounded_in_time(port: int) -> None:
+    """A refused upload cannot go on for ever."""
+    answer = await until_closed(
+        port, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", b"x" * 1000, b"x" * 1000
+    )
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_is_no_http_is_told_so_as_a_problem(port: int) -> None:
+    """Never the parser's words, and in the form of every other error."""
+    answer = await until_closed(port, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request")
+    assert b"application/problem+json" in head
+    assert b'"code":"malformed_request"' in body
