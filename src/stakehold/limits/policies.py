@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-QUOTA_MAX = 1_000_000
+QUOTA_MAX = 1_000_000_000
 """An exact log remembers every request of its window: a quota near this is a way to switch a limit off."""
 
 WINDOW_S_MAX = 24 * 3600
@@ -76,7 +76,7 @@ def parse_limits(text: str) -> dict[str, tuple[int, int]]:
     """
     overrides: dict[str, tuple[int, int]] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
-        read = re.fullmatch(r"([^=\s]+)\s*=\s*([0-9]{1,6})(?:/([0-9]{1,6}))?", item, re.ASCII)
+        read = re.fullmatch(r"([^=\s]+)\s*=\s*([0-9]{1,10})(?:/([0-9]{1,6}))?", item, re.ASCII)
         if read is None:
             raise ValueError(f"{item!r} is not a limit: write name=quota or name=quota/seconds.")
         name = read[1]

@@ -43,7 +43,7 @@ def test_overrides_change_what_they_name_alone() -> None:
         "auth=0",
         "auth=-1",
         "auth=1.5",
-        "auth=1000001",
+        "auth=1000000001",
         "auth=٣",
         "auth=5/0",
         "auth=5/86401",
