@@ -133,3 +133,11 @@ def test_the_list_of_settings_is_what_is_read() -> None:
 
     load_settings(Noting(COMPLETE), production=True)
     assert asked == {setting.name for setting in SETTINGS}
+
+
+def test_operations_documents_every_setting() -> None:
+    """The table of docs/operations.md has each variable with its meaning, in the order of SETTINGS."""
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    documented = [(row[0].strip("`"), row[-1]) for row in rows if len(row) == 4]
+    assert documented == [(setting.name, setting.meaning) for setting in SETTINGS]
