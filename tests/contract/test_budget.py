@@ -122,7 +122,7 @@ async def person(meter: Meter) -> Person:
 async def _age_pages(person: Person, seconds: int) -> None:
     """Set the times of what is cached of the user's stakes back."""
     service = person.service
-    (key,) = await _keys(service, "*:stakes")
+    (key,) = await _keys(service, "*}:stakes")
     fields = await service.redis("HGETALL", key)
     assert isinstance(fields, list)
     aged = 0
@@ -144,7 +144,7 @@ READS = pytest.mark.parametrize("path", ["/api/stake", "/api/stake?page=2&limit=
 async def _only_stake(person: Person, path: str) -> str:
     """Leave the user with one stake and no pages of others; returns the path of a read of theirs."""
     stake_id = await person.stake()
-    await person.service.redis("DEL", *await _keys(person.service, "*:stakes"))
+    await person.service.redis("DEL", *await _keys(person.service, "*}:stakes"))
     return path.format(id=stake_id)
 
 
@@ -235,7 +235,7 @@ async def test_an_invalid_body_is_counted_and_no_more(meter: Meter, person: Pers
         answer, cost = await meter.cost(person.request("POST", "/api/stake", headers=headers, **content))
         assert (answer.status_code, cost) == (status, Cost(1, 0))
         assert "ratelimit" in answer.headers
-    assert await _keys(meter.service, "*:stakes:marks") == ["none"]
+    assert await _keys(meter.service, "*}:stakes:marks") == ["none"]
     assert (await person.list_stakes())["fromCache"] is True
 
 
@@ -261,7 +261,7 @@ async def test_an_ended_session_takes_two_trips(meter: Meter, person: Person) ->
 
 async def test_an_unknown_session_takes_one_statement_more_once(meter: Meter, person: Person) -> None:
     """When Redis has forgotten the user, the first request asks the database, and stores what it says."""
-    await person.service.redis("DEL", *await _keys(person.service, "*:account"))
+    await person.service.redis("DEL", *await _keys(person.service, "*}:account"))
     answer, cost = await meter.cost(person.post("/api/stake", STAKE))
     assert (answer.status_code, cost) == (201, Cost(2, 2, trips_behind=1))
     answer, cost = await meter.cost(person.post("/api/stake", STAKE))

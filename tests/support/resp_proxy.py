@@ -67,6 +67,13 @@ class RespProxy:
         if self._server is not None:
             self._server.close()
 
+    async def listen_again(self) -> None:
+        """Take connections again after `refuse`, at the same address."""
+        assert self._server is not None
+        await self._server.wait_closed()
+        port = urlsplit(self.url).port
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=self._tls)
+
     def stall(self) -> None:
         """Let replies pass no more; commands still do."""
         self._flowing.clear()
