@@ -188,3 +188,40 @@ def test_what_is_no_request_is_answered_with_a_problem(environ: dict[str, str], 
         assert b'"code":"header_fields_too_large"' in ours
         endless = exchange(b"GET /healthz HTTP/1.1\r\nX-Large: " + b"x" * 100_000)
         assert endless.startswith(b"HTTP/1.1 431 ")
+
+
+def test_it_behaves_the_same_over_upstash_rest(
+    environ: dict[str, str], redis_url: str, tmp_path: Path
+) -> None:
+    """The brief's three calls with Redis behind Upstash's REST API, and the next read from the cache."""
+    command = [sys.executable, "-m", "tests.support.upstash_front", "--redis-url", redis_url]
+    front = subprocess.Popen([*command, "--token", "of-the-front"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert front.stdout is not None
+        rest = {"REDIS_URL": "", "UPSTASH_REDIS_REST_URL": front.stdout.readline().strip()}
+        with program(
+            "serve", {**environ, **rest, "UPSTASH_REDIS_REST_TOKEN": "of-the-front"}, tmp_path
+        ) as started:
+            started.wait_until_ready()
+            assert started.readiness() == (200, "ready")
+            with httpx.Client(base_url=started.address, timeout=10) as client:
+                assert client.post("/api/users", json=PERSON).status_code == 201
+                token = client.post("/api/auth", json=PERSON).json()["token"]
+                headers = {"Authorization": f"Bearer {token}"}
+                made = client.post("/api/stake", json={"amount": 1000, "period": 12}, headers=headers).json()
+                assert made["success"] is True
+                first = client.get("/api/stake?page=1&limit=10", headers=headers).json()
+                assert (first["items"][0]["id"], first["fromCache"]) == (made["stakeId"], False)
+
+                def cached() -> bool:
+                    again = client.get("/api/stake?page=1&limit=10", headers=headers).json()
+                    assert again["items"] == first["items"]
+                    return bool(again["fromCache"])
+
+                wait_until(cached, "a read from the cache", 5)
+            assert "of-the-front" not in started.log
+    finally:
+        front.terminate()
+        front.wait()
+        assert front.stdout is not None
+        front.stdout.close()
