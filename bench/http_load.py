@@ -1,4 +1,4 @@
-"""Requests a second of one server process under wrk: cached reads, and creations; beside the bare HTTP server.
+"""Requests a second of one server process under wrk: cached reads, and creations; beside the bare server.
 
     .venv/bin/python bench/http_load.py [seconds]
 
@@ -104,7 +104,8 @@ async def main(seconds: int) -> None:
         await migrate(postgres.url, clock=SystemClock(), entropy=SystemEntropy())
         port, bare_port = free_port(), free_port()
         environment = {
-            **os.environ, "DATABASE_URL": postgres.url, "REDIS_URL": valkey.url, "JWT_SECRET": uuid.uuid4().hex * 2,
+            **os.environ, "DATABASE_URL": postgres.url, "REDIS_URL": valkey.url,
+            "JWT_SECRET": uuid.uuid4().hex * 2,
             "PORT": str(port), "STAKEHOLD_PROCESSES": "1", "STAKEHOLD_LIMITS": UNLIMITED,
         }  # fmt: skip
         program = str(Path(sys.executable).parent / "stakehold")
