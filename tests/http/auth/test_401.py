@@ -62,4 +62,4 @@ async def test_an_unknown_name_takes_as_long_as_a_known_one(roomy_service: Servi
             times_s.append(time.perf_counter() - started_s)
             assert answer.status_code == 401
         fastest_s[username] = min(times_s)
-    assert max(fastest_s.values()) < 2 * min(fastest_s.values()), fastest_s
+    assert max(fastest_s.values()) < 3 * min(fastest_s.values()), fastest_s

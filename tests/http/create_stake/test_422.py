@@ -114,3 +114,10 @@ async def test_an_idempotency_key_is_a_short_string(person: Person, key: str) ->
     )
     assert_field(assert_problem(answer, 422, "validation_error"), "Idempotency-Key", "invalid_key")
     assert (await person.list_stakes())["items"] == []
+
+
+async def test_two_idempotency_keys_are_refused(person: Person) -> None:
+    """With two keys nobody can say which counts."""
+    headers = [("Idempotency-Key", '"one"'), ("Idempotency-Key", '"two"'), *person.headers.items()]
+    answer = await person.service.client.post("/api/stake", json={"amount": 1, "period": 12}, headers=headers)
+    assert_field(assert_problem(answer, 422, "validation_error"), "Idempotency-Key", "invalid_key")
