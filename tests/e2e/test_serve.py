@@ -225,3 +225,22 @@ def test_it_behaves_the_same_over_upstash_rest(
         front.wait()
         assert front.stdout is not None
         front.stdout.close()
+
+
+def test_disabling_a_user_while_redis_is_away_says_that_it_may_take_time(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The row is changed; the status of the command and its words tell that the cache could not be."""
+    away = {**os.environ, **environ, "REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
+
+    def command(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "stakehold.cli", "users", *arguments], env=away, cwd=tmp_path,
+            input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert command("add", PERSON["username"], stdin=PERSON["password"]).returncode == 0
+    disabled = command("disable", PERSON["username"])
+    assert disabled.returncode == 1
+    assert "Redis was away" in disabled.stderr
+    assert "\tdisabled\t" in command("list").stdout

@@ -77,7 +77,7 @@ class ServerProcess:
         finally:
             for watch in watches:
                 watch.cancel()
-            await close_container(container, self._stop_share_s(0.3))
+            await close_container(container, self._stop_share_s(0.2))
         return self._exit_status
 
     def _uvicorn_config(self, container: NativeContainer) -> uvicorn.Config:
@@ -98,7 +98,7 @@ class ServerProcess:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=max(1, int(self._stop_share_s(0.6))),
+            timeout_graceful_shutdown=max(1, int(self._stop_share_s(0.7))),
         )
 
     def _stop_share_s(self, share: float) -> float:
