@@ -114,3 +114,17 @@ async def test_a_key_is_good_for_another_stake_after_a_day(person: Person) -> No
 async def test_without_a_key_every_request_makes_a_stake(person: Person) -> None:
     """Two equal requests are two stakes: nobody said they were one."""
     assert await person.stake() != await person.stake()
+
+
+async def test_of_two_bodies_at_once_one_wins(person: Person) -> None:
+    """When two requests race for one key, one is made and replayed, and every copy of the other is 422."""
+    headers = {"Idempotency-Key": '"key"'}
+    bodies = [{"amount": amount, "period": 12} for amount in (1, 2)]
+    answers = await asyncio.gather(
+        *(person.post("/api/stake", body, headers=headers) for _ in range(12) for body in bodies)
+    )
+    by_body = [answers[0::2], answers[1::2]]
+    assert sorted(count_by_status(each).popitem() for each in by_body) == [(201, 12), (422, 12)]
+    [made] = [each for each in by_body if each[0].status_code == 201]
+    assert len({answer.content for answer in made}) == 1
+    assert await person.service.sql("SELECT count(*) FROM stakes") == [(1,)]

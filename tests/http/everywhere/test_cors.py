@@ -35,6 +35,15 @@ async def test_a_named_origin_may_call(start_service: StartService) -> None:
         assert "access-control-allow-credentials" not in answer.headers
 
 
+async def test_any_origin_may_where_all_are_named(start_service: StartService) -> None:
+    """With `*` every origin is let in, each by its own name."""
+    service = await start_service(STAKEHOLD_CORS_ORIGINS="*")
+    for origin in (ORIGIN, "http://localhost:3000", "null"):
+        answer = await service.client.get("/healthz", headers={"Origin": origin})
+        assert answer.headers["access-control-allow-origin"] == origin
+        assert answer.headers["vary"] == "Origin"
+
+
 async def test_another_origin_may_not(start_service: StartService) -> None:
     """Neither a foreign origin nor one that looks alike is let in; caches are told that answers differ."""
     service = await start_service(STAKEHOLD_CORS_ORIGINS=ORIGIN)

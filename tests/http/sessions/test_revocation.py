@@ -7,7 +7,7 @@ import pytest
 
 from tests.http.conftest import ROOMY, StartService
 from tests.support.resp_proxy import RespProxy
-from tests.support.service import PASSWORD, Person, Service, assert_problem
+from tests.support.service import PASSWORD, Person, Service, assert_problem, count_by_status
 
 End = Callable[[Person], Awaitable[None]]
 
@@ -131,3 +131,21 @@ async def test_a_redis_that_returns_revives_nobody(
             await _refused_everywhere(person)
     for _ in range(3):
         await _refused_everywhere(person)
+
+
+async def test_what_was_answered_is_what_was_stored(start_service: StartService) -> None:
+    """Creations that race the end of their session are either made and told so, or refused and not made."""
+    one, other = await start_service(STAKEHOLD_LIMITS=ROOMY), await start_service(STAKEHOLD_LIMITS=ROOMY)
+    person = await one.enrol()
+    await _warm(person)
+    creations = [
+        asyncio.create_task(person.at(service).post("/api/stake", {"amount": 1, "period": 12}))
+        for _ in range(20)
+        for service in (one, other)
+    ]
+    await next(asyncio.as_completed(creations))
+    await _sign_out_everywhere(person)
+    await _refused_everywhere(person.at(other))
+    counts = count_by_status(await asyncio.gather(*creations))
+    assert set(counts) <= {201, 401}
+    assert await one.sql("SELECT count(*) FROM stakes") == [(1 + counts[201],)]

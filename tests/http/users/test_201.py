@@ -33,7 +33,7 @@ async def test_the_password_is_kept_as_a_hash(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "password",
-    ["eight ch", "x" * 100 + "y" * 28, "пароль-на-русском", "spaces at the end  ", "🐎🔋📎🐎🔋📎🐎🔋"],
+    ["eight ch", "x" * 100 + "y" * 28, "пароль 🐎🔋📎  "],
 )
 async def test_long_passwords_of_any_script_are_taken(service: Service, password: str) -> None:
     """8 to 128 characters of any kind, all of which count."""
