@@ -175,9 +175,10 @@ async def test_a_process_that_died_before_redis_returned_revives_nobody(
     private_valkey.start()
     found = await other.service.redis("EXISTS", *await _accounts(other))
     assert found == 1, "the old entry is there"
-    await _refused(person, other)
+    assert_problem(await person.at(other.service).get("/api/me"), 401, "session_ended")
     await until_up(other)
-    await _refused(person, other, await start_process(private_valkey.url))
+    assert_problem(await person.at(other.service).get("/api/me"), 401, "session_ended")
+    await _refused(person, await start_process(private_valkey.url), other)
 
 
 @pytest.mark.parametrize("end", [disable, sign_out], ids=lambda end: end.__name__)

@@ -26,6 +26,8 @@ class PostgresProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._open = asyncio.Event()
         self._open.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
         self.url = ""
         self.executed: list[str] = []
         self.connections = 0
@@ -56,9 +58,14 @@ class PostgresProxy:
         """Pass nothing on, either way, until `resume`: what a network that drops packets looks like."""
         self._open.clear()
 
+    def hold_answers(self) -> None:
+        """Pass statements on, but no answer, until `resume`."""
+        self._answering.clear()
+
     def resume(self) -> None:
         """Pass on again, also what was held."""
         self._open.set()
+        self._answering.set()
 
     def cut_all(self) -> None:
         """Cut every connection there is."""
@@ -111,9 +118,16 @@ class PostgresProxy:
             self._pairs.discard(pair)
             self._tasks.discard(task)
 
-    async def pass_on(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        """Write once the proxy is not stalled."""
+    async def pass_up(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Write to PostgreSQL once the proxy is not stalled."""
         await self._open.wait()
+        writer.write(data)
+        await writer.drain()
+
+    async def pass_down(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        """Write to the client once the proxy is not stalled and answers are not held."""
+        await self._open.wait()
+        await self._answering.wait()
         writer.write(data)
         await writer.drain()
 
@@ -139,7 +153,7 @@ class _Session:
                 if not self._note(kind, frame[5:]):
                     _abort(self._pair)
                     return
-                await self._proxy.pass_on(server_out, frame)
+                await self._proxy.pass_up(server_out, frame)
 
     async def downward(self, server_in: asyncio.StreamReader) -> None:
         """From PostgreSQL to the client; ReadyForQuery ('Z') comes when a statement has been committed."""
@@ -150,13 +164,13 @@ class _Session:
                 byte = await server_in.readexactly(1)
                 if self._started.is_set() or byte in b"RE":
                     rest = await _rest(server_in)
-                    await self._proxy.pass_on(client_out, byte + rest)
+                    await self._proxy.pass_down(client_out, byte + rest)
                     break
-                await self._proxy.pass_on(client_out, byte)
+                await self._proxy.pass_down(client_out, byte)
             while True:
                 kind, frame = await _frame(server_in)
                 if not self._withhold:
-                    await self._proxy.pass_on(client_out, frame)
+                    await self._proxy.pass_down(client_out, frame)
                 elif kind == b"Z":
                     _abort(self._pair)
                     return
@@ -167,7 +181,7 @@ class _Session:
             head = await client_in.readexactly(8)
             length, code = struct.unpack("!II", head)
             body = await client_in.readexactly(length - 8)
-            await self._proxy.pass_on(server_out, head + body)
+            await self._proxy.pass_up(server_out, head + body)
             if code not in _UNTYPED_REQUESTS:
                 self._started.set()
                 return
