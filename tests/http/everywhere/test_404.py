@@ -1,25 +1,25 @@
 """What has no address is 404, as a problem."""
 
+import itertools
+
 import pytest
 
 from tests.support.service import Service, assert_problem
 
+UNKNOWN = [
+    "/", "/api", "/api/", "/api/stakes", "/api/stake/", "/api/auth/", "//api/stake", "/API/stake",
+    "/api/stake/a/b", "/healthz/", "/favicon.ico", "/.env", "/.git/config", "/%2e%2e/%2e%2e/etc/passwd",
+    "/api/%73take%00", "/api/stake%20", "/💰",
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/", "/api", "/api/", "/api/stakes", "/api/stake/", "/api/auth/", "//api/stake", "/API/stake",
-        "/api/stake/a/b", "/healthz/", "/favicon.ico", "/.env", "/.git/config", "/%2e%2e/%2e%2e/etc/passwd",
-        "/api/%73take%00", "/api/stake%20", "/💰",
-    ],
-)  # fmt: skip
-async def test_an_unknown_path_is_not_found(service: Service, path: str) -> None:
+
+async def test_an_unknown_path_is_not_found(service: Service, subtests: pytest.Subtests) -> None:
     """Paths are exact: no trailing slash, no other case, nothing of the file system; any method gets 404."""
-    for method in ("GET", "POST", "DELETE", "OPTIONS"):
-        answer = await service.client.request(method, path)
-        assert answer.status_code == 404, (method, answer.text)
-        assert answer.json()["code"] == "not_found"
-    assert (await service.client.head(path)).status_code == 404
+    for path, method in itertools.product(UNKNOWN, ("GET", "POST", "DELETE", "OPTIONS", "HEAD")):
+        with subtests.test(path=path, method=method):
+            answer = await service.client.request(method, path)
+            assert answer.status_code == 404
+            assert method == "HEAD" or answer.json()["code"] == "not_found"
 
 
 async def test_the_problem_names_what_was_asked(service: Service) -> None:
