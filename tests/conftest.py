@@ -18,6 +18,14 @@ from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
 
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """The test's own directory, not below pytest's: each start of pytest closes that to PostgreSQL's user."""
+    directory = Path(tempfile.mkdtemp(prefix="stakehold-test-")).resolve()
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def stores_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="stakehold-tests-"))
