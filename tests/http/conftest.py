@@ -41,20 +41,30 @@ def http_database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str
         await connection.execute(
             "ALTER DATABASE http_tests SET default_transaction_isolation = 'serializable'"
         )
+        # Nothing here is to survive a crash.
+        await connection.execute("ALTER DATABASE http_tests SET synchronous_commit = off")
         await connection.close()
 
     asyncio.run(prepare())
     return postgres.database_url("http_tests")
 
 
+_EMPTY = """
+DELETE FROM stakes;
+DELETE FROM idempotency;
+DELETE FROM spent_refresh_tokens;
+DELETE FROM sessions;
+DELETE FROM users;
+DELETE FROM plans WHERE version > 1;
+UPDATE plans SET on_sale_until = NULL WHERE on_sale_until IS NOT NULL;
+"""
+
+
 @pytest.fixture
 async def database_url(http_database_url: str) -> str:
     """A database as `migrate` leaves it."""
     connection = await asyncpg.connect(http_database_url)
-    for table in ("stakes", "idempotency", "spent_refresh_tokens", "sessions", "users"):
-        await connection.execute(f"DELETE FROM {table}")
-    await connection.execute("DELETE FROM plans WHERE version > 1")
-    await connection.execute("UPDATE plans SET on_sale_until = NULL WHERE on_sale_until IS NOT NULL")
+    await connection.execute(_EMPTY)
     await connection.close()
     return http_database_url
 
