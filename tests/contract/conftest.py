@@ -1,6 +1,7 @@
 """Processes of the service on real stores, with proxies between the two that count, cut and hold."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,8 +22,9 @@ _LIMITED = ("auth", "stake-create", "stake-read", "global", "sign-up", "refresh"
 
 def roomy_limits(**quotas: int) -> str:
     """Limits that are in nobody's way, but for those given (with `_` for `-`)."""
-    given = {name.replace("_", "-"): quota for name, quota in quotas.items()}
-    return ",".join(f"{name}={quota}" for name, quota in {**dict.fromkeys(_LIMITED, 1000), **given}.items())
+    limits = dict.fromkeys(_LIMITED, "1000/1")
+    limits |= {name.replace("_", "-"): str(quota) for name, quota in quotas.items()}
+    return ",".join(f"{name}={limit}" for name, limit in limits.items())
 
 
 @pytest.fixture(scope="session")
@@ -62,20 +64,27 @@ async def redis_proxy(redis_url: str) -> AsyncIterator[RespProxy]:
 
 @pytest.fixture
 def private_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A Valkey of this test alone, to be killed and started again on the data it kept."""
+    """A Valkey of this test alone, to be killed and started again: it then has all that it had."""
     server = EmbeddedValkey(tmp_path)
     server.start()
+    # Otherwise it may answer before it has written, and come back without what the test is about.
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(f"AUTH {server.password}\r\nCONFIG SET appendfsync always\r\n".encode())
+        answer = b""
+        while answer.count(b"\r\n") < 2:
+            answer += connection.recv(256)
+    assert answer == b"+OK\r\n" * 2
     yield server
     server.stop()
 
 
 @pytest.fixture
 async def start_process(database_url: str) -> AsyncIterator[StartProcess]:
-    """Start a process of the service on a Redis; it is stopped when the test ends."""
+    """Start a process of the service on a Redis, with these settings; it is stopped when the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def start(redis_url: str, *, database_url: str = database_url, limits: str = "") -> Process:
-            settings = {"STAKEHOLD_LIMITS": limits or roomy_limits()}
+        async def start(redis_url: str, *, database_url: str = database_url, **settings: str) -> Process:
+            settings = {"STAKEHOLD_LIMITS": roomy_limits(), **settings}
             context = running_process(database_url, redis_url, settings, scrypt=CheapScrypt())
             return await stack.enter_async_context(context)
 

@@ -18,6 +18,7 @@ from tests.contract.conftest import StartProcess, until_up
 from tests.support.native import Process
 from tests.support.resp_proxy import RespProxy
 from tests.support.service import PASSWORD, Person, assert_problem
+from tests.support.upstash_front import UpstashFront
 
 STAKE = {"amount": "1", "period": 12}
 
@@ -216,6 +217,46 @@ async def test_a_process_cut_off_alone_tells_the_others_when_it_is_back(
     await redis_proxy.listen_again()
     await until_up(cut_off)
     await _refused(person, other, cut_off)
+
+
+@pytest.mark.parametrize("end", [disable, change_password, sign_out_everywhere], ids=lambda end: end.__name__)
+async def test_not_even_a_process_that_was_not_told_writes_for_who_is_shut_out(
+    start_process: StartProcess, redis_proxy: RespProxy, redis_url: str, end: End
+) -> None:
+    """While the one that shut the user out has lost Redis alone, the other's statement refuses the write.
+
+    It looks at the user's row, whatever the cached entry says.
+    """
+    cut_off, other = await start_process(redis_proxy.url), await start_process(redis_url)
+    person = await _known_to_both(cut_off, other)
+    redis_proxy.refuse()
+    redis_proxy.cut()
+    await end(cut_off, person)
+    assert (await person.at(other.service).get("/api/stake")).status_code == 200, "it was not told"
+    answer = await person.at(other.service).post("/api/stake", STAKE)
+    assert_problem(answer, 401, "session_ended")
+    await _refused(person, cut_off)
+
+
+@ENDS
+async def test_a_redis_over_rest_that_fails_and_returns_revives_nobody(
+    start_process: StartProcess, redis_url: str, end: End
+) -> None:
+    """Over Upstash's REST: the session ends while every call of both processes fails, then all is well."""
+    front = UpstashFront(redis_url)
+    await front.start()
+    rest = {"UPSTASH_REDIS_REST_URL": front.url, "UPSTASH_REDIS_REST_TOKEN": front.token}
+    one, other = await start_process("", **rest), await start_process("", **rest)
+    one.service.redis_url = redis_url
+    person = await _known_to_both(one, other)
+    front.faults.statuses = [503] * 1000
+    await end(one, person)
+    await _refused(person, one, other)
+    assert await one.service.redis("EXISTS", *await _accounts(one)) == 1, "the old entry is there"
+    front.faults.statuses = []
+    await until_up(one, other)
+    await _refused(person, other, one)
+    await front.stop()
 
 
 @ENDS
