@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections import Counter
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,11 @@ BODY_BYTES_MAX = 16 * 1024
 HEADER_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 4.0
 QUERY_PARAMETERS_MAX = 20
+NESTING_MAX = 32
+"""Our bodies are flat. How deep a parser can go differs between Pythons; this does not."""
 
+# Strings are taken whole, so that brackets in them do not count; one that never ends takes all the rest.
+_STRINGS_AND_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _PATH_IN_MESSAGE = re.compile(r" - at `\$(?P<path>.*)`$")
 _FIELD_IN_MESSAGE = re.compile(r"`(?P<name>[^`]*)`")
 
@@ -59,7 +64,7 @@ def read_query(operation: Operation, query_string: bytes) -> Any:
         raise ValidationError("The query could not be read.") from None
     values = dict(pairs)
     if len(values) != len(pairs):
-        repeated = next(name for name, _ in pairs if sum(other == name for other, _ in pairs) > 1)
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValidationError(
             "A query parameter is given twice.",
             fields=(FieldError(f"?{repeated[:64]}", "repeated", "Given twice."),),
@@ -124,6 +129,7 @@ async def _receive_body(receive: Receive, deadline: Deadline) -> bytes:
 
 
 def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
+    _refuse_deep_nesting(body)
     try:
         # A first reading by the standard library alone notices a key given twice; numbers stay text, so
         # that their size costs nothing.
@@ -137,15 +143,27 @@ def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
         return msgspec.json.decode(body, type=schema)
     except msgspec.ValidationError as error:
         _refuse(error, query=False)
-    except (ValueError, RecursionError):
+    except ValueError:
         # msgspec.DecodeError and UnicodeDecodeError are ValueErrors too. What the parser says stays here.
         raise MalformedRequestError("The body is not valid JSON.") from None
+
+
+def _refuse_deep_nesting(body: bytes) -> None:
+    depth = 0
+    for token in _STRINGS_AND_BRACKETS.finditer(body):
+        bracket = token[0]
+        if bracket in (b"[", b"{"):
+            depth += 1
+            if depth > NESTING_MAX:
+                raise MalformedRequestError(f"The body is nested more than {NESTING_MAX} deep.")
+        elif bracket in (b"]", b"}"):
+            depth -= 1
 
 
 def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        repeated = next(name for name, _ in pairs if sum(other == name for other, _ in pairs) > 1)
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise ValidationError(
             "A field is given twice.", fields=(FieldError(f"/{repeated[:64]}", "repeated", "Given twice."),)
         )

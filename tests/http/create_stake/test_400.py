@@ -33,9 +33,16 @@ BROKEN = {
     "raw line break": b'{"amount": "1\n", "period": 12}',
     "unknown escape": b'{"amount": "\\x31", "period": 12}',
     "a form": b"amount=1&period=12",
+}
+
+NESTED = {
     "arrays nested deep": b'{"amount": ' + b"[" * 8000 + b"]" * 8000 + b', "period": 12}',
     "objects nested deep": b'{"amount": ' + b'{"a":' * 2500 + b"1" + b"}" * 2500 + b', "period": 12}',
     "nested without end": b"[" * 16_000,
+    "brackets after a string that holds some": b'{"amount": "]]]]", "period": '
+    + b"[" * 33
+    + b"]" * 33
+    + b"}",
 }
 
 
@@ -60,3 +67,14 @@ async def test_a_field_given_twice_is_refused(person: Person, body: bytes) -> No
     )
     assert problem["errors"][0]["code"] == "repeated"
     assert (await person.list_stakes())["items"] == []
+
+
+async def test_what_is_nested_too_deep_is_malformed(person: Person) -> None:
+    """400 beyond 32 levels, whatever this Python's parser could follow; brackets in a string are text."""
+    for name, body in NESTED.items():
+        answer = await person.post("/api/stake", content=body, headers=JSON)
+        problem = assert_problem(answer, 400, "malformed_request")
+        assert problem["detail"] == "The body is nested more than 32 deep.", name
+    text = b'{"amount": "' + b"[" * 40 + b'", "period": 12}'
+    answer = await person.post("/api/stake", content=text, headers=JSON)
+    assert_problem(answer, 422, "validation_error")
