@@ -24,8 +24,15 @@ NESTING_MAX = 32
 
 # Strings are taken whole, so that brackets in them do not count; one that never ends takes all the rest.
 _STRINGS_AND_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
-_PATH_IN_MESSAGE = re.compile(r" - at `\$(?P<path>.*)`$")
-_FIELD_IN_MESSAGE = re.compile(r"`(?P<name>[^`]*)`")
+_PATH_IN_MESSAGE = re.compile(r" - at `\$\.(?P<path>.*)`$")
+# Greedy: a name that a client chose may hold anything, our own phrases included.
+_NAMED_IN_MESSAGE = re.compile(
+    r"Object (?P<problem>contains unknown|missing required) field `(?P<name>.*)`", re.DOTALL
+)
+_ABOUT_NAMED = {
+    "contains unknown": ("unknown_field", "There is no such field."),
+    "missing required": ("missing", "This field is needed."),
+}
 
 
 class ClientGoneError(Exception):
@@ -91,6 +98,8 @@ async def read_body(
     body = await _receive_body(receive, deadline)
     if not body and operation.body_optional:
         return schema()
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise HttpError("unsupported_media_type", "Send the body as it is, without Content-Encoding.")
     media_type, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
     if media_type.strip().lower() != "application/json" or not _is_utf8(parameters):
         raise HttpError("unsupported_media_type", "Send the body as application/json, in UTF-8.")
@@ -164,10 +173,16 @@ def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        repeated.encode()  # half of a surrogate pair is no text, and could not be named in the answer
         raise ValidationError(
-            "A field is given twice.", fields=(FieldError(f"/{repeated[:64]}", "repeated", "Given twice."),)
+            "A field is given twice.", fields=(FieldError(_pointer(repeated), "repeated", "Given twice."),)
         )
     return fields
+
+
+def _pointer(name: str) -> str:
+    """The JSON pointer (RFC 6901) of a field of the body, its name cut to a length worth repeating."""
+    return "/" + name[:64].replace("~", "~0").replace("/", "~1")
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -175,20 +190,17 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _refuse(error: msgspec.ValidationError, *, query: bool) -> NoReturn:
-    """Turn msgspec's message into ours, with the field named."""
+    """Turn msgspec's message into ours, with the field named. No schema has fields within fields."""
     message = str(error)
-    path = _PATH_IN_MESSAGE.search(message)
-    reason = message[: path.start()] if path else message
-    place = path["path"] if path else ""
-    code = "invalid"
-    if reason.startswith(("Object contains unknown field", "Object missing required field")):
-        code = "unknown_field" if "unknown" in reason else "missing"
-        name = _FIELD_IN_MESSAGE.search(reason)
-        place += f".{name['name'][:64]}" if name else ""
-        reason = "There is no such field." if code == "unknown_field" else "This field is needed."
-    pointer = (
-        ("?" + place.lstrip(".")) if query else place.replace(".", "/").replace("[", "/").replace("]", "")
-    )
+    named = _NAMED_IN_MESSAGE.fullmatch(message)
+    path = None if named else _PATH_IN_MESSAGE.search(message)
+    if named:
+        name = named["name"]
+        code, reason = _ABOUT_NAMED[named["problem"]]
+    else:
+        name = path["path"] if path else ""
+        code, reason = "invalid", message[: path.start()] if path else message
+    pointer = f"?{name[:64]}" if query else _pointer(name) if named or name else ""
     raise ValidationError(
         "The query is not valid." if query else "The body is not valid.",
         fields=(FieldError(pointer, code, reason),),

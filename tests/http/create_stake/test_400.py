@@ -27,6 +27,8 @@ BROKEN = {
     "no UTF-8": b'{"amount": "\xff", "period": 12}',
     "overlong UTF-8": b'{"amount": "\xc0\xb1", "period": 12}',
     "half a surrogate pair as UTF-8": b'{"amount": "\xed\xa0\x80", "period": 12}',
+    "half a surrogate pair as a name": b'{"\\ud800": 1, "amount": 1, "period": 12}',
+    "half a surrogate pair as a name, twice": b'{"\\ud800": 1, "\\ud800": 2}',
     "UTF-16": '{"amount": 1, "period": 12}'.encode("utf-16"),
     "a byte order mark": b'\xef\xbb\xbf{"amount": 1, "period": 12}',
     "raw control character": b'{"amount": "1\x01", "period": 12}',

@@ -76,6 +76,9 @@ WRONG_FIELDS: list[tuple[object, str, str]] = [
     ({"amount": 1, "period": 12, "Amount": 2}, "/Amount", "unknown_field"),
     ({"amount": 1, "period": 12, "userId": "someone"}, "/userId", "unknown_field"),
     ({"amount": 1, "period": 12, "rate": 9}, "/rate", "unknown_field"),
+    ({"amount": 1, "period": 12, "a/b~c.d[0]": 9}, "/a~1b~0c.d[0]", "unknown_field"),
+    ({"amount": 1, "period": 12, "`x` - at `$.y": 9}, "/`x` - at `$.y", "unknown_field"),
+    ({"amount": 1, "period": 12, "": 9}, "/", "unknown_field"),
 ]
 
 

@@ -36,6 +36,16 @@ async def test_another_media_type_is_refused(person: Person, subtests: pytest.Su
     assert (await person.list_stakes())["items"] == []
 
 
+async def test_an_encoded_body_is_refused(person: Person, subtests: pytest.Subtests) -> None:
+    """What a proxy in front would decode and we would not, or the other way about, makes no stake."""
+    for coding in ("gzip", "br", "deflate", "identity, gzip", "x"):
+        with subtests.test(coding=coding):
+            headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+            answer = await person.post("/api/stake", content=BODY, headers=headers)
+            assert_problem(answer, 415, "unsupported_media_type")
+    assert (await person.list_stakes())["items"] == []
+
+
 async def test_on_every_route_with_a_body(person: Person, subtests: pytest.Subtests) -> None:
     """The rule is one for all routes."""
     for path in ("/api/auth", "/api/users", "/api/auth/refresh", "/api/auth/logout", "/api/me/password"):
