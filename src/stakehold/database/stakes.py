@@ -27,10 +27,11 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class NewStake:
-    """A stake to make. `id` is chosen before the first attempt and is the same in every attempt."""
+    """A stake to make, in a session. `id` is chosen before the first attempt and stays for all of them."""
 
     user_id: UUID
     id: UUID
+    session_id: UUID
     epoch: int
     amount_minor: int
     asset: str
@@ -47,6 +48,13 @@ class Creation:
     minimum_minor: int
 
 
+# Who asks, as the database knows them now: the cached user entry that let them in may be older.
+_CALLER = """caller AS (
+  SELECT u.id, u.status, u.epoch,
+         EXISTS (SELECT 1 FROM sessions r
+                  WHERE r.user_id = $1::UUID AND r.id = $7::UUID AND r.revoked_at IS NOT NULL) AS signed_out
+    FROM users u WHERE u.id = $1::UUID)"""
+
 # The plan on sale for an asset and period: the latest version of the first by name.
 _PLAN = """
 plan AS (
@@ -59,7 +67,7 @@ plan AS (
 # committed after this statement's snapshot was taken, so it cannot be read here.
 _REFUSALS = """
             WHEN u.status <> 'active' THEN 'disabled'
-            WHEN u.epoch <> $3::INT8 THEN 'session_ended'"""
+            WHEN u.epoch <> $3::INT8 OR u.signed_out THEN 'session_ended'"""
 _REFUSALS_OF_PLAN = """
             WHEN p.id IS NULL THEN 'unknown_period'
             WHEN p.minimum_minor > $4::NUMERIC THEN 'below_minimum'
@@ -70,12 +78,12 @@ _REFUSALS_OF_PLAN = """
 # on, and two creations that each look and then insert there would abort one another. (300 creations by one
 # user, 10 at a time, in PostgreSQL: 415 conflicts without the LIMIT, none with it.)
 _CREATE_KEYED: Final = f"""
-WITH {_PLAN.lstrip()},
+WITH {_CALLER},{_PLAN},
 claimed AS (
   INSERT INTO idempotency (user_id, scope, key, body_hash, stake_id, expires_at)
-  SELECT u.id, $7::TEXT, $8::TEXT, $9::BYTEA, $2::UUID, now() + INTERVAL '24 hours'
-    FROM users u CROSS JOIN plan p
-   WHERE u.id = $1::UUID AND u.status = 'active' AND u.epoch = $3::INT8
+  SELECT u.id, $8::TEXT, $9::TEXT, $10::BYTEA, $2::UUID, now() + INTERVAL '24 hours'
+    FROM caller u CROSS JOIN plan p
+   WHERE u.status = 'active' AND u.epoch = $3::INT8 AND NOT u.signed_out
      AND p.minimum_minor <= $4::NUMERIC
   ON CONFLICT (user_id, scope, key) DO UPDATE
      SET body_hash = excluded.body_hash, stake_id = excluded.stake_id, expires_at = excluded.expires_at
@@ -86,42 +94,40 @@ made AS (
   SELECT $1::UUID, c.stake_id, $4::NUMERIC, p.id, p.version FROM claimed c CROSS JOIN plan p
   RETURNING id)
 SELECT CASE WHEN m.id IS NOT NULL OR i.stake_id = $2::UUID THEN 'created'{_REFUSALS}
-            WHEN i.body_hash = $9::BYTEA THEN 'replayed'
+            WHEN i.body_hash = $10::BYTEA THEN 'replayed'
             WHEN i.body_hash IS NOT NULL THEN 'mismatch'{_REFUSALS_OF_PLAN} AS outcome,
        COALESCE(m.id, i.stake_id) AS stake_id,
        COALESCE(p.minimum_minor, 0) AS minimum_minor
-  FROM users u
+  FROM caller u
   LEFT JOIN plan p ON true
   LEFT JOIN made m ON true
   LEFT JOIN LATERAL (
     SELECT k.stake_id, k.body_hash FROM idempotency k
-     WHERE m.id IS NULL AND k.user_id = $1::UUID AND k.scope = $7::TEXT AND k.key = $8::TEXT
+     WHERE m.id IS NULL AND k.user_id = $1::UUID AND k.scope = $8::TEXT AND k.key = $9::TEXT
        AND k.expires_at > now()
      LIMIT 1) i ON true
- WHERE u.id = $1::UUID
 """  # noqa: S608 - only constants are put in
 
 _CREATE_KEYLESS: Final = f"""
-WITH {_PLAN.lstrip()},
+WITH {_CALLER},{_PLAN},
 made AS (
   INSERT INTO stakes (user_id, id, amount_minor, plan_id, plan_version)
   SELECT u.id, $2::UUID, $4::NUMERIC, p.id, p.version
-    FROM users u CROSS JOIN plan p
-   WHERE u.id = $1::UUID AND u.status = 'active' AND u.epoch = $3::INT8
+    FROM caller u CROSS JOIN plan p
+   WHERE u.status = 'active' AND u.epoch = $3::INT8 AND NOT u.signed_out
      AND p.minimum_minor <= $4::NUMERIC
   ON CONFLICT (user_id, id) DO NOTHING
   RETURNING id)
 SELECT CASE WHEN m.id IS NOT NULL OR s.id IS NOT NULL THEN 'created'{_REFUSALS}{_REFUSALS_OF_PLAN} AS outcome,
        COALESCE(m.id, s.id) AS stake_id,
        COALESCE(p.minimum_minor, 0) AS minimum_minor
-  FROM users u
+  FROM caller u
   LEFT JOIN plan p ON true
   LEFT JOIN made m ON true
   LEFT JOIN LATERAL (
     SELECT e.id FROM stakes e
      WHERE m.id IS NULL AND e.user_id = $1::UUID AND e.id = $2::UUID
      LIMIT 1) s ON true
- WHERE u.id = $1::UUID
 """  # noqa: S608 - only constants are put in
 
 
@@ -150,7 +156,15 @@ async def create_stake(connection: Connection, new: NewStake) -> Creation:
 
 async def _run(connection: Connection, statement: str, new: NewStake, *key: str | bytes) -> Record | None:
     return await connection.fetchrow(
-        statement, new.user_id, new.id, new.epoch, new.amount_minor, new.asset, new.period_months, *key
+        statement,
+        new.user_id,
+        new.id,
+        new.epoch,
+        new.amount_minor,
+        new.asset,
+        new.period_months,
+        new.session_id,
+        *key,
     )
 
 

@@ -69,6 +69,7 @@ async def create_stake(
     new = NewStake(
         user_id=caller.user_id,
         id=new_id(services.clock, services.entropy),
+        session_id=UUID(caller.session_id),
         epoch=caller.epoch,
         amount_minor=amount_minor,
         asset=ASSET,

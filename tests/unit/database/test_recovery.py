@@ -76,7 +76,7 @@ class Load:
 
     async def write(self) -> None:
         while not self.stopping:
-            new = NewStake(self.user_id, new_id(self.clock, self.entropy), 1, 7, "STK", 1, None)
+            new = NewStake(self.user_id, new_id(self.clock, self.entropy), UUID(int=1), 1, 7, "STK", 1, None)
             started_s = time.monotonic()
             try:
                 await self._create(new)

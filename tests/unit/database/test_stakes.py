@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from stakehold.database import plans, stakes, transactions, users
+from stakehold.database import plans, sessions, stakes, transactions, users
 from stakehold.database.pool import Pool
+from stakehold.database.sessions import NewSession
 from stakehold.database.stakes import Creation, Idempotency, NewStake
 from stakehold.domain.errors import ConflictError
 from stakehold.domain.ids import new_id
@@ -28,7 +29,7 @@ def new_stake(alice: UUID, clock: ManualClock, entropy: SeededEntropy) -> Callab
     """A stake of alice's, 1000.5 STK for 12 months, without a key unless one is given."""
 
     def make(key: Idempotency | None = None) -> NewStake:
-        return NewStake(alice, new_id(clock, entropy), 1, 100_050_000_000, "STK", 12, key)
+        return NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 100_050_000_000, "STK", 12, key)
 
     return make
 
@@ -304,3 +305,19 @@ async def test_of_a_plan_the_latest_version_is_on_sale(run: Any) -> None:
     )
     listed = await run(plans.list_on_sale)
     assert [(plan.period_months, plan.version) for plan in listed] == [(1, 1), (3, 1), (6, 2), (12, 1)]
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["keyless", "keyed"])
+async def test_a_session_that_was_signed_out_makes_and_replays_nothing(
+    run: Any, new_stake: Any, key: Idempotency | None
+) -> None:
+    """The session is checked by the statement that writes: the user's other sessions go on."""
+    first = new_stake(key)
+    ended = NewSession(first.user_id, first.session_id, 1, b"hash", 4_000_000_000_000)
+    assert await run(lambda c: sessions.insert_session(c, ended))
+    assert (await _create(run, first)).outcome == "created"
+    await run(lambda c: sessions.revoke_session(c, first.user_id, first.session_id))
+    assert (await _create(run, new_stake(key))).outcome == "session_ended"
+    assert (await _count(run))[0] == 1
+    elsewhere = replace(new_stake(key), session_id=UUID(int=2))
+    assert (await _create(run, elsewhere)).outcome == ("replayed" if key else "created")

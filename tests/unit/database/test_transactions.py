@@ -147,7 +147,7 @@ async def test_a_lost_answer_to_a_creation(
     """
     alice = await make_user("alice")
     for key in (None, KEY):
-        new = NewStake(alice, new_id(clock, entropy), 1, 5, "STK", 1, key)
+        new = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, key)
         proxy.cut_answers(2, "INTO stakes")
         made = await cut_run(lambda c, n=new: stakes.create_stake(c, n), idempotent=True)
         assert made == Creation("created", new.id, 1)
@@ -164,7 +164,7 @@ async def test_a_request_cut_before_the_database_is_the_same(
     cut_run: Any, run: Any, make_user: Any, proxy: PostgresProxy, clock: ManualClock, entropy: SeededEntropy
 ) -> None:
     """From here it cannot be told apart from a lost answer; run again, the stake is made once."""
-    new = NewStake(await make_user("alice"), new_id(clock, entropy), 1, 5, "STK", 1, None)
+    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, None)
     proxy.cut_requests(1)
     assert (await cut_run(lambda c: stakes.create_stake(c, new), idempotent=True)).outcome == "created"
     assert await run(lambda c: _count(c, new.id)) == 1
@@ -202,7 +202,7 @@ async def test_unknown_stays_unknown_when_the_re_run_fails(
     deadline: Deadline,
 ) -> None:  # fmt: skip
     """After a lost answer, running out of time does not turn the outcome into `nothing was done`."""
-    new = NewStake(await make_user("alice"), new_id(clock, entropy), 1, 5, "STK", 1, None)
+    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, None)
 
     async def create_late(connection: Connection) -> Creation:
         proxy.cut_answers(1)
