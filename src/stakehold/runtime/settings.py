@@ -58,7 +58,12 @@ SETTINGS = (
     Setting("PORT", "8000", "8000", "TCP port to serve on."),
     Setting("STAKEHOLD_HOST", "127.0.0.1", "127.0.0.1", "Address to serve on."),
     Setting("STAKEHOLD_PROCESSES", "1", "one a core", "Server processes; limits without Redis rest on it."),
-    Setting("STAKEHOLD_POOL_SIZE", "10 a core", "10 a core", "Database connections of one process."),
+    Setting(
+        "STAKEHOLD_POOL_SIZE",
+        "10 a core",
+        "10 a core",
+        "Database connections of each process; by default they share 10 a core.",
+    ),
     Setting(
         "STAKEHOLD_LIMITS",
         "",
