@@ -77,9 +77,16 @@ def read_query(operation: Operation, query_string: bytes) -> Any:
             fields=(FieldError(f"?{repeated[:64]}", "repeated", "Given twice."),),
         )
     try:
-        return msgspec.convert(values, operation.query, strict=False)
+        query = msgspec.convert(values, operation.query, strict=False)
     except msgspec.ValidationError as error:
         _refuse(error, query=True)
+    for name, text in values.items():
+        # msgspec reads "1e2" as a whole number too; the API's documentation does not.
+        if isinstance(getattr(query, name), int) and not (text.isascii() and text.isdigit()):
+            raise ValidationError(
+                "The query is not valid.", fields=(FieldError(f"?{name}", "invalid", "Digits only."),)
+            )
+    return query
 
 
 async def read_body(
