@@ -53,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         OSError,
     ) as error:
         status = _complain(str(error) or type(error).__name__)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
+        # Ctrl-C, or Ctrl-D where a password was asked for.
         status = 130
     sys.exit(status)
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import stat
@@ -107,6 +108,33 @@ def test_a_signal_stops_the_server_then_the_stores(
     log = (tmp_path / "data" / "postgres.log").read_text()
     assert "database system is shut down" in log
     assert not (tmp_path / "data" / "run.json").exists()
+
+
+def test_a_closed_terminal_stops_it_in_order_too(environ: dict[str, str], tmp_path: Path) -> None:
+    """Nobody reads its last words then, which is no reason to leave the stores to a crash."""
+    address = f"http://127.0.0.1:{environ['PORT']}"
+    pid, terminal = pty.fork()
+    if not pid:
+        os.chdir(tmp_path)
+        os.execve(sys.executable, [sys.executable, "-m", "stakehold.cli", "dev"], {**os.environ, **environ})
+    said = b""
+    while b"Ctrl-C" not in said:
+        said += os.read(terminal, 4096)
+    assert address in said.decode()
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    data = Path(environ["STAKEHOLD_DATA"])
+    assert not (data / "run.json").exists()
+    assert "received fast shutdown request" in (data / "postgres.log").read_text()
+
+
+def test_a_file_in_place_of_its_data_is_named(environ: dict[str, str], tmp_path: Path) -> None:
+    """Not as an error number."""
+    Path(environ["STAKEHOLD_DATA"]).touch()
+    with program("dev", environ, tmp_path) as started:
+        assert started.process.wait(20) == 1
+        assert "STAKEHOLD_DATA" in started.log
 
 
 def test_whatever_dies_is_started_again(dev: Program) -> None:

@@ -35,8 +35,9 @@ class DevError(Exception):
 
 
 def announce(line: str) -> None:
-    """Tell the person at the terminal; standard output is for the log."""
-    print(line, file=sys.stderr, flush=True)
+    """Tell the person at the terminal, unless it is gone; standard output is for the log."""
+    with contextlib.suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def run_dev(environ: Mapping[str, str]) -> int:
@@ -46,7 +47,10 @@ def run_dev(environ: Mapping[str, str]) -> int:
     """
     environ = with_dotenv(environ, Path(".env"))
     settings = load_settings(environ, production=False)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DevError(f"{settings.data} can not be made: {error.strerror}. Set STAKEHOLD_DATA.") from None
     with _only_one(settings.data), listen(settings.host, settings.port) as listener:
         host, port = listener.getsockname()[:2]
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -334,7 +334,7 @@ class EmbeddedValkey(_Server):
         configuration.touch(mode=0o600)
         configuration.write_text(
             f'bind 127.0.0.1\nport {self.port}\nrequirepass "{self.password}"\n'
-            f'dir "{self._data}"\npidfile "{pid_file}"\nset-proc-title no\n'
+            f"dir {_quoted(self._data)}\npidfile {_quoted(pid_file)}\nset-proc-title no\n"
             "appendonly yes\nappendfsync everysec\nmaxmemory 256mb\nmaxmemory-policy noeviction\n"
         )
         with self.log_path.open("ab") as log:
@@ -350,6 +350,12 @@ class EmbeddedValkey(_Server):
             probe.settimeout(0.5)
             return b"+PONG" in probe.recv(256)
         return False
+
+
+def _quoted(path: Path) -> str:
+    """A path as a word of Valkey's configuration file."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _port_connects(port: int) -> bool:

@@ -83,6 +83,15 @@ def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> No
         valkey.start()
 
 
+def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
+    """A quote or a backslash in it is no part of Valkey's configuration."""
+    valkey = EmbeddedValkey(tmp_path / """a "b' \\n #c ö $d""")
+    valkey.directory.mkdir()
+    valkey.start()
+    valkey.stop()
+    assert (valkey.directory / "valkey" / "appendonlydir").is_dir()
+
+
 def test_a_kept_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     """The second call gives the first one's."""
     path = tmp_path / "secret"
