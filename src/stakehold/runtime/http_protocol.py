@@ -14,6 +14,12 @@ HEAD_TIMEOUT_S: Final = 10.0
 HEAD_BYTES_MAX: Final = 64 * 1024
 """The application refuses far shorter heads (http/reading.py), politely; this bounds what it is shown."""
 
+FRAMING_BYTES_MAX: Final = 128 * 1024
+"""Of a chunked body, what is not its content: sizes, extensions and trailers, which nobody here reads.
+
+Enough for the largest body the application takes, in chunks of one byte.
+"""
+
 CONNECTIONS_MAX: Final = 4096
 """Of one process."""
 
@@ -26,6 +32,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._reading_head = True
         self._head_has_begun = False
+        self._content_bytes = 0
+        self._framing_bytes = 0
+        self._in_one_body = False
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -40,9 +49,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._content_bytes = 0
+        self._in_one_body = not self._reading_head
         super().data_received(data)
         if self.parser is None or self.transport.is_closing():
             return
+        if self._in_one_body:
+            self._framing_bytes += len(data) - self._content_bytes
+            if self._framing_bytes > FRAMING_BYTES_MAX:
+                self.transport.abort()
+                return
         if self.cycle is not None and not self.cycle.response_complete:
             return
         # Part of a head, or the rest of a body that was answered before its end.
@@ -54,11 +70,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                     HttpError("header_fields_too_large", f"A head may have {HEAD_BYTES_MAX} bytes in all.")
                 )
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # A trailer is no header (RFC 9110, section 6.5.1): what a proxy in front has set, or has checked,
+        # must not be added to after it.
+        if self._reading_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._stop_timer()
         self._reading_head = self._head_has_begun = False
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._content_bytes += len(body)
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         self._head_has_begun = True
@@ -66,6 +92,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._reading_head = True
+        self._in_one_body = False
         super().on_message_complete()
 
     def on_response_complete(self) -> None:

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 import uvicorn
 
+from stakehold.http.reading import BODY_BYTES_MAX
 from stakehold.runtime import http_protocol
 from stakehold.runtime.http_protocol import HEAD_BYTES_MAX, BoundedHttpProtocol
 
@@ -22,11 +23,26 @@ async def early_answer(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b"ok"})
 
 
+async def names_of_headers(scope: Any, receive: Any, send: Any) -> None:
+    """Reads the body, and answers with the names of the header fields it sees by then."""
+    while (await receive()).get("more_body"):
+        pass
+    names = b" ".join(name for name, _ in scope["headers"])
+    length = (b"content-length", str(len(names)).encode())
+    await send({"type": "http.response.start", "status": 200, "headers": [length]})
+    await send({"type": "http.response.body", "body": names})
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> None:
+    """The application of these tests."""
+    await (names_of_headers if scope["path"] == "/names" else early_answer)(scope, receive, send)
+
+
 @pytest_asyncio.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", HEAD_TIMEOUT_S)
     config = uvicorn.Config(
-        early_answer, port=0, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None
+        answer, port=0, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None
     )
     server = uvicorn.Server(config)
     with contextlib.ExitStack() as stack:
@@ -105,3 +121,36 @@ async def test_what_is_no_http_is_told_so_as_a_problem(port: int) -> None:
     assert head.startswith(b"HTTP/1.1 400 Bad Request")
     assert b"application/problem+json" in head
     assert b'"code":"malformed_request"' in body
+
+
+CHUNKED = b"POST /names HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_trailer_is_no_header(port: int, *, at_once: bool) -> None:
+    """Whatever it is called, and whether or not it arrives together with the head."""
+    body = b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+    parts = [CHUNKED + body] if at_once else [CHUNKED, body]
+    answer = await until_closed(port, *parts)
+    assert answer.endswith(b"\r\n\r\nhost transfer-encoding connection")
+
+
+@pytest.mark.parametrize("around", [b"0\r\nX: ", b"1;x=", b"0\r\n"])
+async def test_trailers_and_extensions_without_end_are_cut_off(port: int, around: bytes) -> None:
+    """They are read by nobody, so nobody may fill the memory with them."""
+    line = b"x" * 1000 if not around.endswith(b"\n") else b"X: y\r\n" * 200
+    assert await until_closed(port, CHUNKED, around, *[line] * 200) == b""
+
+
+async def test_a_large_body_in_chunks_is_not_cut_off(port: int) -> None:
+    """Its content is for the application to bound, which can say so."""
+    chunk = b"8000\r\n" + b"x" * 0x8000 + b"\r\n"
+    answer = await until_closed(port, CHUNKED, *[chunk] * 30, b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_in_the_smallest_chunks_is_not_cut_off(port: int) -> None:
+    """The largest body that the application takes may come a byte at a time."""
+    chunks = b"1\r\nx\r\n" * BODY_BYTES_MAX
+    answer = await until_closed(port, CHUNKED, chunks, b"0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
