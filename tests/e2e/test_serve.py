@@ -123,6 +123,21 @@ def test_a_stop_first_shows_unready_then_finishes_what_is_under_way(
         assert events[-1] == "counters"
 
 
+def test_while_draining_an_answer_is_its_connections_last(environ: dict[str, str], tmp_path: Path) -> None:
+    """Nobody sends a request into a connection that is closed in that moment."""
+    with (
+        program("serve", {**environ, "STAKEHOLD_DRAIN_S": "2"}, tmp_path) as started,
+        httpx.Client(base_url=started.address, timeout=10) as kept,
+    ):
+        started.wait_until_ready()
+        assert "connection" not in kept.get("/healthz").headers
+        started.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: started.readiness() == (503, "draining"), "draining", 2)
+        # Either process may be the one that is slower to hear of it.
+        wait_until(lambda: kept.get("/healthz").headers.get("connection") == "close", "the last answer", 1)
+        assert started.process.wait(20) == 0
+
+
 def test_a_stop_ends_within_its_deadline_whatever_hangs(environ: dict[str, str], tmp_path: Path) -> None:
     """A client that never finishes its request does not keep the process."""
     limited = {**environ, "STAKEHOLD_STOP_S": "3", "STAKEHOLD_DRAIN_S": "0.2"}
