@@ -63,8 +63,9 @@ class HeldBackground:
     def __init__(self) -> None:
         self._held: list[Coroutine[Any, Any, None]] = []
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> bool:
         self._held.append(work)
+        return True
 
     async def run(self) -> None:
         """Do all that was started, in its order."""

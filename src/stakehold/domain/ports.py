@@ -38,8 +38,11 @@ class Counters(Protocol):
 class Background(Protocol):
     """Work that goes on after the answer: tracked tasks natively, `waitUntil` on Workers."""
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Start `work`; its errors are logged, and it is awaited before the process ends."""
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> bool:
+        """Start `work`; its errors are logged, and it is awaited before the process ends.
+
+        False: too much is under way, and nothing of `work` will run.
+        """
         ...
 
 

@@ -157,8 +157,8 @@ class Link:
             self._counters.count("redis_losses")
         self._settle_on_return = True
         if not self._serverless and not self._looking and not self._closed.is_set():
-            self._looking = True
-            self._background.start(self._look_for_return(), "look for the return of Redis")
+            # Where that is refused, the next request that is decided without Redis tries again.
+            self._looking = self._background.start(self._look_for_return(), "look for the return of Redis")
 
     async def _look_for_return(self) -> None:
         attempt = 0

@@ -15,8 +15,8 @@ TASKS_MAX: Final = 1000
 class TaskBackground:
     """Runs background work as tasks; implements `Background`.
 
-    All of it may be left undone (it stores pages, renews stale ones): beyond `tasks_max` tasks at once, work
-    is refused and counted.
+    All of it may be left undone (it stores pages, renews stale ones) or is asked for again (the look for the
+    return of Redis): beyond `tasks_max` tasks at once, work is refused and counted.
     """
 
     def __init__(self, *, log: JsonLog, counters: Counters, tasks_max: int = TASKS_MAX) -> None:
@@ -26,15 +26,16 @@ class TaskBackground:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Start `work`; its errors are logged under `name`."""
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> bool:
+        """Start `work`; its errors are logged under `name`. False when it was refused."""
         if self._closed or len(self._tasks) >= self._tasks_max:
             self._counters.count("background_refused")
             work.close()
-            return
+            return False
         task = asyncio.get_running_loop().create_task(self._run(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what was started; cancel what is not done within `timeout_s`, and refuse new work."""

@@ -44,12 +44,18 @@ class Tasks:
     def __init__(self) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self.started = 0
+        self.full = False
+        """New work is refused, as the native runtime does beyond its bound."""
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> bool:
+        if self.full:
+            work.close()
+            return False
         self.started += 1
         task = asyncio.get_running_loop().create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+        return True
 
     async def finish(self) -> None:
         """Wait for all that was started."""

@@ -43,6 +43,18 @@ async def test_one_failed_trip_and_then_nobody_waits(start: Start) -> None:
     assert (process.count("redis_losses"), process.count("redis_returns")) == (1, 1)
 
 
+async def test_a_probe_that_was_refused_is_started_by_a_later_request(start: Start) -> None:
+    """Redis is lost while too much work is behind answers already: it is found again all the same."""
+    process = await start()
+    process.wire.away = process.tasks.full = True
+    assert not (await process.enter()).redis
+    assert process.tasks.started == 0
+    process.tasks.full = False
+    assert not (await process.enter()).redis
+    await process.come_back()
+    assert (await process.enter()).redis
+
+
 async def test_a_connection_lost_between_requests_is_a_loss(start: Start) -> None:
     """A reconnection that no request noticed still counts: Redis may have forgotten in between."""
     process = await start()
