@@ -1,5 +1,7 @@
 """Accounts: signing up, in and out, and what an operator does with users."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -12,9 +14,11 @@ from stakehold.domain import accounts as rules
 from stakehold.domain.errors import (
     AuthenticationError,
     ConflictError,
+    DatabaseError,
     FieldError,
     ForbiddenError,
     NotFoundError,
+    OverloadedError,
     ValidationError,
 )
 from stakehold.domain.ids import new_id
@@ -64,9 +68,7 @@ async def sign_in(
 ) -> Tokens:
     """Start a session.
 
-    The attempt is charged to the username before its password is looked at, and given back when it was right:
-    so at most the quota of wrong guesses passes in any window, however many arrive at once. An unknown name
-    costs the same work and is told the same.
+    An unknown name costs the same work and is told the same.
 
     Raises AuthenticationError (`invalid_credentials`), RateLimitError.
     """
@@ -74,19 +76,38 @@ async def sign_in(
         name = rules.normalise_username(username)
     except ValueError:
         name = ""
-    subject = f"n:{name}"
-    policy = services.gate.policies.get(FAILURE_POLICY)
-    await services.gate.charge(subject, (policy,), request_id, deadline)
-    credentials = await services.read(lambda connection: users.find_credentials(connection, name), deadline)
-    if not await _password_is_right(services, credentials, password):
-        raise AuthenticationError("The username and password do not go together.", code="invalid_credentials")
+    async with _guess(services, name, request_id, deadline):
+        credentials = await services.read(
+            lambda connection: users.find_credentials(connection, name), deadline
+        )
+        if not await _password_is_right(services, credentials, password):
+            raise AuthenticationError(
+                "The username and password do not go together.", code="invalid_credentials"
+            )
     assert credentials is not None
-    await services.gate.release(subject, policy, request_id)
     await _rehash_if_needed(services, credentials, password, deadline)
     session, tokens = await _start_session(services, credentials.user_id, credentials.epoch, deadline)
     caller = Caller(user_id=session.user_id, session_id=str(session.id), epoch=session.epoch)
     await store_user_entry(services, caller, request_id, deadline)
     return tokens
+
+
+@asynccontextmanager
+async def _guess(services: Services, name: str, request_id: str, deadline: Deadline) -> AsyncIterator[None]:
+    """Charge a guess at the password of `name`, and give it back unless it was wrong.
+
+    Charged before the password is looked at: so at most the quota of wrong guesses passes in any window,
+    however many arrive at once. A password that could not be looked at was no guess: who tries again while
+    a store is away is not locked out for it. Raises RateLimitError.
+    """
+    subject, policy = f"n:{name}", services.gate.policies.get(FAILURE_POLICY)
+    await services.gate.charge(subject, (policy,), request_id, deadline)
+    try:
+        yield
+    except (DatabaseError, OverloadedError):
+        await services.gate.release(subject, policy, request_id)
+        raise
+    await services.gate.release(subject, policy, request_id)
 
 
 async def _password_is_right(services: Services, credentials: Credentials | None, password: str) -> bool:
@@ -192,12 +213,9 @@ async def change_password(
     if credentials is None:
         raise AuthenticationError("The session has ended; sign in again.", code="session_ended")
     normal = _new_password(new, credentials.username, "/newPassword")
-    subject = f"n:{credentials.username}"
-    policy = services.gate.policies.get(FAILURE_POLICY)
-    await services.gate.charge(subject, (policy,), request_id, deadline)
-    if not await _password_is_right(services, credentials, current):
-        raise ForbiddenError("The current password is not right.", code="wrong_password")
-    await services.gate.release(subject, policy, request_id)
+    async with _guess(services, credentials.username, request_id, deadline):
+        if not await _password_is_right(services, credentials, current):
+            raise ForbiddenError("The current password is not right.", code="wrong_password")
     fresh = await services.passwords.hash(normal)
     session, token = _new_session(services, caller.user_id, caller.epoch + 1)
     changed = await services.run(

@@ -2,11 +2,14 @@
 
 import asyncio
 import base64
+import functools
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 import pytest
 
-from stakehold.domain.errors import AuthenticationError, RateLimitError, StakeholdError
+from stakehold.domain.errors import AuthenticationError, OverloadedError, RateLimitError, StakeholdError
+from stakehold.gate import Caller
 from stakehold.security.passwords import CURRENT
 from stakehold.services import accounts
 from tests.support.fakes import CheapScrypt
@@ -49,6 +52,41 @@ async def test_when_guesses_are_spent_the_password_is_not_looked_at(open_desk: O
     assert 0 < (refused.value.retry_after_s or 0) <= 900
     assert desk.scrypt.costs == []
     await desk.sign_in(PASSWORD, "johan")
+
+
+class BusyScrypt(CheapScrypt):
+    """Refuses while it is busy."""
+
+    busy = False
+
+    async def __call__(self, password: bytes, salt: bytes, *, n: int, r: int, p: int, length: int) -> bytes:
+        if self.busy:
+            raise OverloadedError("Too many passwords are being checked.", retry_after_s=1)
+        return await super().__call__(password, salt, n=n, r=r, p=p, length=length)
+
+
+async def test_a_password_that_was_not_looked_at_was_no_guess(open_desk: OpenDesk) -> None:
+    """Whoever tries again and again while the database is away, or too much waits, gets in afterwards."""
+    scrypt = BusyScrypt()
+    desk = await open_desk(limits=FIVE_GUESSES, scrypt=scrypt)
+    await desk.add_user()
+    await desk.sql("ALTER TABLE users RENAME TO users_away")
+    assert [await _outcome(desk.sign_in(PASSWORD)) for _ in range(6)] == ["database_unavailable"] * 6
+    await desk.sql("ALTER TABLE users_away RENAME TO users")
+    scrypt.busy = True
+    assert [await _outcome(desk.sign_in(PASSWORD)) for _ in range(6)] == ["overloaded"] * 6
+    ((user_id, epoch),) = await desk.sql("SELECT id, epoch FROM users")
+    change = functools.partial(
+        accounts.change_password,
+        desk.services,
+        Caller(UUID(str(user_id)), "-", int(str(epoch))),
+        PASSWORD,
+        "another password entirely",
+        deadline=desk.deadline,
+    )
+    assert [await _outcome(change(request_id=str(number))) for number in range(6)] == ["overloaded"] * 6
+    scrypt.busy = False
+    await desk.sign_in(PASSWORD)
 
 
 @pytest.mark.parametrize("username", ["maria", "nobody-of-this-name"])
