@@ -130,11 +130,21 @@ async def list_users(connection: Connection, after: str | None, limit: int) -> l
     return [Profile(row["id"], row["username"], row["status"]) for row in rows]
 
 
-_SET_STATUS = "UPDATE users SET status = $2::TEXT WHERE username = $1::TEXT RETURNING id"
+# Disabling raises the epoch too: enabling the user again must not bring old tokens back.
+_SET_STATUS = """
+UPDATE users
+   SET status = $2::TEXT,
+       epoch = epoch + CASE WHEN status = 'active' AND $2::TEXT = 'disabled' THEN 1 ELSE 0 END
+ WHERE username = $1::TEXT
+RETURNING id
+"""
 
 
 async def set_status(connection: Connection, username: str, status: Status) -> UUID | None:
-    """Enable or disable a user; the user's id, or None when there is no such user."""
+    """Enable or disable a user; the user's id, or None when there is no such user.
+
+    Disabling ends every session for good.
+    """
     changed: UUID | None = await connection.fetchval(_SET_STATUS, username, status)
     return changed
 

@@ -76,7 +76,7 @@ async def test_a_wiped_redis_revives_nobody(roomy_service: Service, end: End) ->
 
 
 async def test_a_disabled_user_is_enabled_again(roomy_service: Service) -> None:
-    """Disabled, nobody signs in by that name; enabled again, the user does."""
+    """Disabled, nobody signs in by that name; enabled again, the user does, with no old token good again."""
     person = await roomy_service.enrol()
     await _disable(person)
     answer = await roomy_service.client.post(
@@ -84,6 +84,7 @@ async def test_a_disabled_user_is_enabled_again(roomy_service: Service) -> None:
     )
     assert_problem(answer, 401, "invalid_credentials")
     await roomy_service.operate("users", "enable", person.username)
+    assert_problem(await person.get("/api/me"), 401, "session_ended")
     again = await roomy_service.sign_in(person.username)
     assert (await again.get("/api/me")).status_code == 200
 

@@ -51,13 +51,16 @@ async def test_profile_and_list(run: Any, make_user: MakeUser, clock: ManualCloc
 
 
 async def test_disabling_shows_in_the_state(run: Any, make_user: MakeUser) -> None:
-    """A disabled user's tokens are refused; enabled again, they are not."""
+    """A disabled user's tokens are refused, and stay so when the user is enabled again; new ones are good."""
     alice = await make_user("alice")
     assert (await run(lambda c: users.load_user_state(c, alice))).refuses(1, "s") is False
     assert await run(lambda c: users.set_status(c, "alice", "disabled")) == alice
     assert (await run(lambda c: users.load_user_state(c, alice))).refuses(1, "s") is True
+    for _ in range(2):
+        await run(lambda c: users.set_status(c, "alice", "disabled"))
     await run(lambda c: users.set_status(c, "alice", "active"))
-    assert (await run(lambda c: users.load_user_state(c, alice))).refuses(1, "s") is False
+    assert (await run(lambda c: users.load_user_state(c, alice))).refuses(1, "s") is True
+    assert (await run(lambda c: users.load_user_state(c, alice))).refuses(2, "s") is False
     assert await run(lambda c: users.set_status(c, "nobody", "disabled")) is None
     assert await run(lambda c: users.load_user_state(c, UUID(int=0))) is None
 
@@ -102,8 +105,9 @@ async def test_a_password_change_needs_the_hash_epoch_and_status_it_saw(
     assert await run(lambda c: users.change_password(c, alice, "hash-of-alice", "new", third)) is False
     await run(lambda c: users.set_status(c, "alice", "disabled"))
     assert await run(lambda c: users.change_password(c, alice, "hash-of-alice", "new", second)) is False
+    assert await run(lambda c: users.change_password(c, alice, "hash-of-alice", "new", third)) is False
     kept = await run(lambda c: users.find_credentials(c, "alice"))
-    assert (kept.password_hash, kept.epoch) == ("hash-of-alice", 1)
+    assert (kept.password_hash, kept.epoch) == ("hash-of-alice", 2)
 
 
 async def test_ending_all_sessions_raises_the_epoch_once(run: Any, make_user: MakeUser) -> None:
