@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import jsonschema
@@ -81,7 +82,7 @@ class Conformance:
         assert answer.headers["cache-control"] == "no-store"
         problem = answer.json()
         assert problem["status"] == answer.status_code == self._statuses[problem["code"]]
-        assert problem["instance"] == answer.request.url.path
+        assert unquote(problem["instance"]) == answer.request.url.path
         assert problem["request_id"] == answer.headers["x-request-id"]
         assert all(problem[name] for name in ("type", "title", "detail"))
         for field in problem.get("errors", []):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 from uuid import UUID
 
 import asyncpg
@@ -186,7 +187,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     assert problem["title"]
     assert problem["detail"]
     assert problem["type"]
-    assert problem["instance"] == answer.request.url.path
+    assert unquote(problem["instance"]) == answer.request.url.path
     assert problem["request_id"] == answer.headers["x-request-id"]
     return problem
 

@@ -7,6 +7,7 @@ Built without settings, I/O, clock or randomness; all of these come with each re
 import asyncio
 import re
 from typing import Any
+from urllib.parse import quote
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +28,7 @@ from stakehold.telemetry.logs import Level
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
 _ANSWER_GRACE_S = 1.0
+_INSTANCE_CHARACTERS_MAX = 200
 _SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -134,7 +136,7 @@ class _Exchange:
 
     def _problem(self, error: StakeholdError) -> Answer:
         self.error = error
-        body = problem_body(error, instance=self.scope["path"], request_id=self.request_id)
+        body = problem_body(error, instance=_instance(self.scope["path"]), request_id=self.request_id)
         return Answer(kind_of(error).status, body, problem_headers(error))
 
     async def _send(self, answer: Answer) -> None:
@@ -188,3 +190,8 @@ class _Exchange:
             code=self.error.code if self.error is not None else None,
             **fields,
         )
+
+
+def _instance(path: str) -> str:
+    """The path as a URI reference (RFC 9457, section 3.1.5), no longer than is worth repeating."""
+    return quote(path[:_INSTANCE_CHARACTERS_MAX], safe="/:@!$&'()*+,;=~")

@@ -25,7 +25,8 @@ class Operation:
     """One method of one path.
 
     `problems` are the codes the handler adds; those of the pipeline follow from the other fields.
-    `policy` is the rate limit charged beside `global`; without one the operation is never limited.
+    `policy` is the rate limit charged beside `global`; without one the operation is never limited. Who is
+    not signed in pays by address; `charges_user` lets a valid token pay for a call that needs none.
     `parse` checks what a schema cannot say, before anything is asked of a store; what it returns is
     `Call.parsed`. A read that may be answered from the cache has `page`, which names its entry, and `load` in
     place of a handler. `fences` are what a write opens.
@@ -44,6 +45,7 @@ class Operation:
     problems: tuple[str, ...] = ()
     policy: str | None = None
     signed_in: bool = False
+    charges_user: bool = False
     body: type[msgspec.Struct] | None = None
     body_optional: bool = False
     query: type[msgspec.Struct] | None = None
@@ -56,15 +58,12 @@ class Operation:
         if self.signed_in:
             codes += ["missing_token", "invalid_token", "token_expired", "session_ended"]
         if self.body:
-            codes += [
-                "malformed_request", "request_timeout", "content_too_large", "unsupported_media_type",
-                "validation_error",
-            ]  # fmt: skip
+            codes += ["request_timeout", "content_too_large", "unsupported_media_type", "validation_error"]
         if self.query or self.idempotent:
             codes.append("validation_error")
         if self.policy:
             codes.append("rate_limited")
-        codes += ["header_fields_too_large", "internal_error"]
+        codes += ["malformed_request", "header_fields_too_large", "internal_error"]
         if self.policy:
             codes += ["database_unavailable", "outcome_unknown", "overloaded"]
         return tuple(dict.fromkeys(codes))

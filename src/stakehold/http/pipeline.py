@@ -6,6 +6,7 @@ A body that is not valid is still counted, and opens no fence. Every exit whose 
 gate; after an unknown outcome the fence is left to expire, so that no reader caches what may still change.
 """
 
+import contextlib
 import dataclasses
 
 from starlette.types import Receive
@@ -55,6 +56,9 @@ async def answer(call: Call, query_string: bytes, address: str, receive: Receive
             raise
         call.caller = Caller(user_id=claims.user_id, session_id=claims.session_id, epoch=claims.epoch)
         subject = f"u:{claims.user_id}"
+    elif operation.charges_user and b"authorization" in call.headers:
+        with contextlib.suppress(AuthenticationError):
+            subject = f"u:{_verify_token(call).user_id}"
     refused = await _read(call, query_string, receive)
     try:
         entered = await _enter(call, subject, limits, whole=refused is None)

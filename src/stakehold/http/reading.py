@@ -40,7 +40,7 @@ class ClientGoneError(Exception):
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
-    """The header as a mapping, in lower case; refused when larger than 16 KiB.
+    """The header as a mapping, in lower case; refused when larger than 16 KiB, or without one Host.
 
     A repeated field keeps all its values, joined by commas (RFC 9110, section 5.2): a second
     `Authorization` spoils the first instead of hiding behind it.
@@ -52,6 +52,8 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
         headers[name] = headers[name] + b", " + value if name in headers else value
     if size > HEADER_BYTES_MAX:
         raise HttpError("header_fields_too_large", f"The header may have {HEADER_BYTES_MAX} bytes in all.")
+    if scope["http_version"] == "1.1" and (b"host" not in headers or b"," in headers[b"host"]):
+        raise MalformedRequestError("A request has one Host (RFC 9112, section 3.2).")
     return headers
 
 

@@ -160,6 +160,7 @@ _STAKES = (
         tag="plans",
         handler=plans.list_plans,
         policy="plan-read",
+        charges_user=True,
         outcomes=(Outcome(200, "The plans.", PlanList),),
     ),
 )

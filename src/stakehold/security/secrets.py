@@ -35,6 +35,7 @@ _MARKERS: Final = (
     "yoursecret",
     "yourjwtsecret",
     "supersecret",
+    "256bitsecret",
     "example",
 )
 

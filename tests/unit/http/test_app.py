@@ -37,6 +37,7 @@ class Server:
         *,
         headers: dict[str, str] | None = None,
         messages: list[Message] | None = None,
+        http_version: str = "1.0",
     ) -> list[Message]:
         """What the application sends; it receives `messages`, and counts them in `received`."""
         sent: list[Message] = []
@@ -52,7 +53,7 @@ class Server:
         fields = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
         scope = {
             "type": "http", "method": method, "path": path, "root_path": "", "query_string": b"",
-            "headers": fields, "state": {"container": self.container},
+            "headers": fields, "http_version": http_version, "state": {"container": self.container},
         }  # fmt: skip
         await create_app()(scope, receive, send)
         return sent
@@ -102,3 +103,21 @@ async def test_another_protocol_is_refused(server: Server) -> None:
 
 async def _nothing(*_: Any) -> Any:
     raise AssertionError("Nothing is received or sent.")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Host": "a", "host": "b"}], ids=["none", "two"])
+async def test_a_request_has_one_host(server: Server, headers: dict[str, str]) -> None:
+    """Without a Host, or with two, a request is malformed: caches and proxies would read it differently."""
+    sent = await server.ask("GET", "/healthz", headers=headers, http_version="1.1")
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["code"] == "malformed_request"
+    sent = await server.ask("GET", "/healthz", headers={"Host": "a"}, http_version="1.1")
+    assert sent[0]["status"] == 200
+
+
+async def test_the_instance_is_a_uri_reference(server: Server) -> None:
+    """What a decoded path may hold is written as a URI writes it, and not at any length."""
+    sent = await server.ask("GET", "/a b\x00\u00e9" + "x" * 1000)
+    instance = json.loads(sent[1]["body"])["instance"]
+    assert instance.startswith("/a%20b%00%C3%A9xxx")
+    assert len(instance) < 300

@@ -68,6 +68,8 @@ def test_serve_names_everything_that_is_missing_at_once() -> None:
         ("DATABASE_URL", "postgresql://ada:engines@db.internal:port/stakehold"),
         ("REDIS_URL", "http://cache.internal"),
         ("REDIS_URL", "redis://cache.internal redis://cache.internal"),
+        ("REDIS_URL", "redis://cache.internal/one"),
+        ("REDIS_URL", "redis://cache.internal/0?protocol=3"),
         ("UPSTASH_REDIS_REST_URL", "https://other.internal"),
         ("UPSTASH_REDIS_REST_TOKEN", "engines"),
         ("JWT_SECRET", "engines"),
