@@ -216,8 +216,8 @@ class _Reader:
             self.problems.append("UPSTASH_REDIS_REST_TOKEN: one token is needed for each address.")
         if not urls and not rest_urls and self._production:
             self.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
-        if not all(_is_address(url, ("redis", "rediss")) for url in urls):
-            self.problems.append("REDIS_URL: this is no address that begins with redis:// or rediss://.")
+        if not all(_is_address(url, ("redis", "rediss")) and _names_a_database(url) for url in urls):
+            self.problems.append("REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database].")
         if not all(_is_address(url, ("https", "http")) for url in rest_urls):
             self.problems.append("UPSTASH_REDIS_REST_URL: this is no address that begins with https://.")
         if self.problems:
@@ -236,6 +236,13 @@ def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.hostname or parts.query)
+
+
+def _names_a_database(url: str) -> bool:
+    """Whether a Redis address has a host, and no path but the number of a database."""
+    parts = urlsplit(url)
+    number = parts.path.strip("/") or "0"
+    return bool(parts.hostname and number.isdecimal() and not parts.query and not parts.fragment)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
