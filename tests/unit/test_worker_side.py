@@ -50,6 +50,7 @@ NATIVE_ONLY = (
     "stakehold.runtime.embedded",
     "stakehold.runtime.server",
     "stakehold.security.threaded_scrypt",
+    "stakehold.telemetry.threaded_stream",
 )
 
 # asyncpg 0.31 is what Workers have, built for them, and its own imports are not ours to judge.
