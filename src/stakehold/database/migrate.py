@@ -90,9 +90,18 @@ async def migrate(url: str, *, clock: Clock, entropy: Entropy) -> list[str]:
     """Apply what is pending and return the names of what was applied, in order.
 
     Also makes SERIALIZABLE the database's default isolation. Waits for another `migrate` at work on the same
-    database, at most 90 s. Raises MigrationError; asyncpg's and the system's own errors pass through.
+    database, at most 90 s. Raises MigrationError, also for what the database refuses; OSError when there is
+    none.
     """
-    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=LEASE_S)
+    try:
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=LEASE_S)
+        return await _migrate(connection, clock, entropy)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        # The server's words, on a wrong password for example, hold no address and no password.
+        raise MigrationError(f"The database refused: {error}") from error
+
+
+async def _migrate(connection: Any, clock: Clock, entropy: Entropy) -> list[str]:
     holder = entropy.random_bytes(16).hex()
     try:
         for statement in _TABLES:

@@ -93,8 +93,9 @@ class _Exchange:
         except StakeholdError as error:
             answer = self._problem(error)
         except TimeoutError:
-            late = OverloadedError("The answer took too long.", code="outcome_unknown", retry_after_s=1)
-            answer = self._problem(late)
+            changes_nothing = self.scope["method"] in ("GET", "HEAD")
+            code = "overloaded" if changes_nothing else "outcome_unknown"
+            answer = self._problem(OverloadedError("The answer took too long.", code=code, retry_after_s=1))
         except Exception as fault:
             self.container.log.write(
                 "fault",

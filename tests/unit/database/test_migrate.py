@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 import multiprocessing
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -128,3 +129,12 @@ async def test_the_wait_for_a_lease_ends(database_url: str) -> None:
         assert await connection.fetchval("SELECT holder FROM schema_lease") == "busy"
     finally:
         await connection.close()
+
+
+async def test_a_refusal_of_the_database_is_told_without_the_password(empty_database_url: str) -> None:
+    """What the server says goes into our error; what was sent to it does not."""
+    address = urlsplit(empty_database_url)
+    wrong = address._replace(netloc=f"stakehold:not-the-password@127.0.0.1:{address.port}").geturl()
+    with pytest.raises(MigrationError, match="The database refused: password authentication failed") as told:
+        await migrate(wrong, clock=ManualClock(), entropy=SeededEntropy(1))
+    assert "not-the-password" not in str(told.value)

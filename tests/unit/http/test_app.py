@@ -1,5 +1,6 @@
 """What the application says to its server: what an HTTP client in between would hide."""
 
+import asyncio
 import json
 from io import BytesIO
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from stakehold.gate import Policies
+from stakehold.http import app
 from stakehold.http.app import create_app
 from stakehold.telemetry.logs import JsonLog
 from tests.support.fakes import ManualClock, SeededEntropy
@@ -121,3 +123,24 @@ async def test_the_instance_is_a_uri_reference(server: Server) -> None:
     instance = json.loads(sent[1]["body"])["instance"]
     assert instance.startswith("/a%20b%00%C3%A9xxx")
     assert len(instance) < 300
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [("GET", "/api/plans", "overloaded"), ("POST", "/api/auth", "outcome_unknown")],
+)
+async def test_an_answer_that_takes_too_long_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch, method: str, path: str, code: str
+) -> None:
+    """503 with Retry-After, not a hang. A write may have been made, and the code says so; a read was not."""
+
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(app, "_ANSWER_GRACE_S", 0.05 - app.REQUEST_DEADLINE_S)
+    server.container.services.gate.enter = hang
+    body = {"type": "http.request", "body": b'{"username": "a", "password": "b"}', "more_body": False}
+    sent = await server.ask(method, path, headers={"Content-Type": "application/json"}, messages=[body])
+    assert sent[0]["status"] == 503
+    assert (b"retry-after", b"1") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["code"] == code
