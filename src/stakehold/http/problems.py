@@ -1,6 +1,5 @@
 """Every problem the service answers with (RFC 9457): one kind a code, one status a kind."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -36,73 +35,71 @@ class ProblemKind:
         return QUOTA_EXCEEDED if self.code == "rate_limited" else f"/docs#{self.code}"
 
 
-def _kinds() -> Iterable[ProblemKind]:
-    yield ProblemKind(
-        "malformed_request", 400, "Malformed request", "The body is not JSON, or cannot be read."
-    )
-    yield ProblemKind(
+_KINDS = (
+    ProblemKind("malformed_request", 400, "Malformed request", "The body is not JSON, or cannot be read."),
+    ProblemKind(
         "authentication_error", 401, "Authentication needed", "There is no bearer token, or not one we take."
-    )
-    yield ProblemKind("missing_token", 401, "Authentication needed", "The call needs a bearer token.")
-    yield ProblemKind("invalid_token", 401, "Token refused", "The access token is not one of ours.")
-    yield ProblemKind("token_expired", 401, "Token expired", "The access token has expired: refresh it.")
-    yield ProblemKind(
+    ),
+    ProblemKind("missing_token", 401, "Authentication needed", "The call needs a bearer token."),
+    ProblemKind("invalid_token", 401, "Token refused", "The access token is not one of ours."),
+    ProblemKind("token_expired", 401, "Token expired", "The access token has expired: refresh it."),
+    ProblemKind(
         "session_ended", 401, "Session ended", "The user signed out, changed the password, or was disabled."
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "invalid_credentials", 401, "Sign-in refused", "The username and password do not go together."
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "invalid_refresh_token", 401, "Refresh refused", "The refresh token is unknown, spent or expired."
-    )
-    yield ProblemKind("forbidden", 403, "Not allowed", "The caller may not do this.")
-    yield ProblemKind("sign_up_closed", 403, "Sign-up closed", "This service takes no new users by itself.")
-    yield ProblemKind("wrong_password", 403, "Wrong password", "The current password is not right.")
-    yield ProblemKind("not_found", 404, "Not found", "There is no such thing, or it is another user's.")
-    yield ProblemKind("method_not_allowed", 405, "Method not allowed", "`Allow` lists the methods to use.")
-    yield ProblemKind("request_timeout", 408, "Request timeout", "The body did not arrive in time.")
-    yield ProblemKind("conflict", 409, "Conflict", "The request does not fit the present state.")
-    yield ProblemKind("username_taken", 409, "Username taken", "Another user has this username.")
-    yield ProblemKind(
+    ),
+    ProblemKind("forbidden", 403, "Not allowed", "The caller may not do this."),
+    ProblemKind("sign_up_closed", 403, "Sign-up closed", "This service takes no new users by itself."),
+    ProblemKind("wrong_password", 403, "Wrong password", "The current password is not right."),
+    ProblemKind("not_found", 404, "Not found", "There is no such thing, or it is another user's."),
+    ProblemKind("method_not_allowed", 405, "Method not allowed", "`Allow` lists the methods to use."),
+    ProblemKind("request_timeout", 408, "Request timeout", "The body did not arrive in time."),
+    ProblemKind("conflict", 409, "Conflict", "The request does not fit the present state."),
+    ProblemKind("username_taken", 409, "Username taken", "Another user has this username."),
+    ProblemKind(
         "idempotency_in_flight", 409, "Still in progress", "A request with this Idempotency-Key is under way."
-    )
-    yield ProblemKind("content_too_large", 413, "Content too large", "A body may have 16 KiB.")
-    yield ProblemKind(
+    ),
+    ProblemKind("content_too_large", 413, "Content too large", "A body may have 16 KiB."),
+    ProblemKind(
         "unsupported_media_type", 415, "Unsupported media type", "A body is sent as application/json."
-    )
-    yield ProblemKind("validation_error", 422, "Validation error", "`errors` names each field refused.")
-    yield ProblemKind(
+    ),
+    ProblemKind("validation_error", 422, "Validation error", "`errors` names each field refused."),
+    ProblemKind(
         "unknown_period", 422, "Unknown period", "No plan on sale has this period; `periods` lists those."
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "idempotency_key_reused",
         422,
         "Idempotency-Key reused",
         "The key was used before, with a different body.",
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "rate_limited", 429, "Quota exceeded", "A rate limit is used up; `Retry-After` says for how long."
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "header_fields_too_large", 431, "Header fields too large", "The header may have 16 KiB in all."
-    )
-    yield ProblemKind("internal_error", 500, "Internal error", "A fault of ours; it has been logged.")
-    yield ProblemKind(
+    ),
+    ProblemKind("internal_error", 500, "Internal error", "A fault of ours; it has been logged."),
+    ProblemKind(
         "database_unavailable", 503, "Database unavailable", "Nothing was changed; try again in a moment."
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "outcome_unknown",
         503,
         "Outcome unknown",
         "The change may have been made: look, or send it again with the same Idempotency-Key.",
-    )
-    yield ProblemKind(
+    ),
+    ProblemKind(
         "external_service_unavailable", 503, "Service unavailable", "A service that we need is away."
-    )
-    yield ProblemKind("overloaded", 503, "Overloaded", "There is too much to do; try again in a moment.")
+    ),
+    ProblemKind("overloaded", 503, "Overloaded", "There is too much to do; try again in a moment."),
+)
 
-
-PROBLEMS: dict[str, ProblemKind] = {kind.code: kind for kind in _kinds()}
+PROBLEMS: dict[str, ProblemKind] = {kind.code: kind for kind in _KINDS}
 
 
 class ProblemField(msgspec.Struct, frozen=True):

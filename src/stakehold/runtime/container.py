@@ -87,30 +87,16 @@ async def build_container(
         processes=settings.processes,
         ring_epoch=settings.ring_epoch,
     )
-    close_scrypt: Callable[[], None] = _nothing
-    if scrypt is None:
-        threads = max(1, cores() // settings.processes)
-        scrypt = threaded = ThreadedScrypt(
-            max_concurrent=threads, max_waiting=threads * HASHES_WAITING_PER_CORE
-        )
-        close_scrypt = threaded.close
+    scrypt, close_scrypt = (scrypt, _nothing) if scrypt else _threaded_scrypt(settings.processes)
     services = Services(
         clock=clock,
         entropy=entropy,
         counters=metrics,
         background=tasks,
-        database=database
-        or Pool(
-            settings.database_url, size=settings.pool_size, clock=clock, entropy=entropy, counters=metrics
-        ),
+        database=database or _pool(settings, clock, entropy, metrics),
         gate=gate,
         passwords=PasswordHasher(scrypt=scrypt, entropy=entropy),
-        tokens=AccessTokens(
-            secret=settings.jwt_secret,
-            previous_secret=settings.jwt_secret_previous,
-            clock=clock,
-            entropy=entropy,
-        ),
+        tokens=_tokens(settings, clock, entropy),
         sign_up_open=settings.sign_up_open,
         refresh_ttl_s=settings.refresh_ttl_s,
     )
@@ -168,6 +154,27 @@ def connect_redis(address: RedisAddress, clock: Clock, entropy: Entropy, counter
 def _ring(addresses: tuple[RedisAddress, ...], clock: Clock, entropy: Entropy, counters: Counters) -> Ring:
     members = [connect_redis(address, clock, entropy, counters) for address in addresses]
     return Ring(members, [address.name for address in addresses])
+
+
+def _threaded_scrypt(processes: int) -> tuple[Scrypt, Callable[[], None]]:
+    threads = max(1, cores() // processes)
+    scrypt = ThreadedScrypt(max_concurrent=threads, max_waiting=threads * HASHES_WAITING_PER_CORE)
+    return scrypt, scrypt.close
+
+
+def _pool(settings: Settings, clock: Clock, entropy: Entropy, counters: Counters) -> Pool:
+    return Pool(
+        settings.database_url, size=settings.pool_size, clock=clock, entropy=entropy, counters=counters
+    )
+
+
+def _tokens(settings: Settings, clock: Clock, entropy: Entropy) -> AccessTokens:
+    return AccessTokens(
+        secret=settings.jwt_secret,
+        previous_secret=settings.jwt_secret_previous,
+        clock=clock,
+        entropy=entropy,
+    )
 
 
 def _nothing() -> None:

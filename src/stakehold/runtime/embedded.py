@@ -17,6 +17,7 @@ import stat
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -115,7 +116,7 @@ def _tail(path: Path, lines: int = 12) -> str:
     return ""
 
 
-class _Server:
+class _Server(ABC):
     """What the two have in common: a child process, a log file, a port that answers."""
 
     name: str
@@ -131,8 +132,9 @@ class _Server:
         """Whether the child process runs."""
         return self.process is not None and self.process.poll() is None
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it takes a connection and our password."""
 
     def _wait_until_it_answers(self, timeout_s: float) -> None:
         assert self.process is not None
