@@ -29,12 +29,14 @@ from stakehold.telemetry.logs import Level
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
 _ANSWER_GRACE_S = 1.0
 _INSTANCE_CHARACTERS_MAX = 200
-_SECURITY_HEADERS: Headers = [
+SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 ]
+"""On every answer."""
+
 _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 
@@ -145,7 +147,7 @@ class _Exchange:
         headers = [
             *answer.headers,
             (b"x-request-id", self.request_id.encode()),
-            *_SECURITY_HEADERS,
+            *SECURITY_HEADERS,
             *self._limit_headers(),
             *cors.headers(
                 self.container.cors_origins, self.headers, self.scope["method"], self.endpoint.allow

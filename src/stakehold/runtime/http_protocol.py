@@ -1,12 +1,14 @@
 """uvicorn's HTTP/1.1 protocol with what it lacks: bounds on slow and endless heads, problems as errors."""
 
 import asyncio
+import secrets
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stakehold.domain.errors import MalformedRequestError
-from stakehold.http.problems import HttpError, kind_of, problem_body
+from stakehold.http.app import SECURITY_HEADERS
+from stakehold.http.problems import HttpError, kind_of, problem_body, problem_headers
 
 HEAD_TIMEOUT_S: Final = 10.0
 """A head must be complete this long after the connection was made, or after the head's first byte."""
@@ -118,12 +120,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: MalformedRequestError | HttpError) -> None:
         """Answer what never became a request, and end the connection."""
-        status = kind_of(error).status
-        body = problem_body(error, instance="/", request_id="unread")
-        head = [
-            STATUS_LINE[status],
-            b"content-type: application/problem+json\r\ncontent-length: %d\r\n" % len(body),
-            b"x-request-id: unread\r\nconnection: close\r\n\r\n",
+        request_id = secrets.token_hex(16)
+        body = problem_body(error, instance="/", request_id=request_id)
+        headers = [
+            *problem_headers(error),
+            *SECURITY_HEADERS,
+            (b"x-request-id", request_id.encode()),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
         ]
-        self.transport.write(b"".join([*head, body]))
+        lines = [b"%s: %s\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[kind_of(error).status], *lines, b"\r\n", body]))
         self.transport.close()

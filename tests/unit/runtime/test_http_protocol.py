@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -120,7 +121,12 @@ async def test_what_is_no_http_is_told_so_as_a_problem(port: int) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 Bad Request")
     assert b"application/problem+json" in head
-    assert b'"code":"malformed_request"' in body
+    problem = json.loads(body)
+    assert problem["code"] == "malformed_request"
+    assert f"x-request-id: {problem['request_id']}\r\n".encode() in head
+    assert b"x-content-type-options: nosniff" in head
+    other = await until_closed(port, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n")
+    assert problem["request_id"].encode() not in other
 
 
 CHUNKED = b"POST /names HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
