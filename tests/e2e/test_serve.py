@@ -208,7 +208,7 @@ def test_what_is_no_request_is_answered_with_a_problem(environ: dict[str, str], 
 def test_it_behaves_the_same_over_upstash_rest(
     environ: dict[str, str], redis_url: str, tmp_path: Path
 ) -> None:
-    """The brief's three calls with Redis behind Upstash's REST API, and the next read from the cache."""
+    """The README's three calls with Redis behind Upstash's REST API, and the next read from the cache."""
     command = [sys.executable, "-m", "tests.support.upstash_front", "--redis-url", redis_url]
     front = subprocess.Popen([*command, "--token", "of-the-front"], stdout=subprocess.PIPE, text=True)
     try:

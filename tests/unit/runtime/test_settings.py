@@ -111,7 +111,7 @@ def test_several_redis_make_a_ring_known_by_names_without_credentials() -> None:
 
 
 def test_upstash_addresses_and_tokens_go_together() -> None:
-    """The brief's two variables, in place of REDIS_URL."""
+    """Upstash's two variables, in place of REDIS_URL."""
     settings = production(
         REDIS_URL="", UPSTASH_REDIS_REST_URL="https://one.internal", UPSTASH_REDIS_REST_TOKEN="engines"
     )
