@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 import asyncpg
 
 from stakehold.database.port import Connection, Database, RunAgainError
+from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.errors import DatabaseError, OverloadedError, StakeholdError
 from stakehold.domain.ports import Counters, Deadline, Entropy
 from stakehold.domain.timing import STATEMENT_TIMEOUT_S
@@ -99,7 +100,8 @@ async def run(
         _count(counters, last.failure)
         if last.failure is Failure.REFUSED or (last.failure is Failure.UNKNOWN and not idempotent):
             break
-        await asyncio.sleep(deadline.bound_s(_backoff_s(entropy, attempt)))
+        wait_s = full_jitter_s(entropy, attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
+        await asyncio.sleep(deadline.bound_s(wait_s))
     raise (_outcome_unknown() if unknown else last.answer) from last
 
 
@@ -145,12 +147,6 @@ def _count(counters: Counters, failure: Failure) -> None:
             counters.count("sql_unknown_outcomes")
         case Failure.REFUSED:
             counters.count("sql_refused")
-
-
-def _backoff_s(entropy: Entropy, attempt: int) -> float:
-    """Full jitter: anywhere between nothing and the cap of this attempt."""
-    fraction = int.from_bytes(entropy.random_bytes(4), "big") / 2**32
-    return fraction * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0**attempt)
 
 
 def unavailable() -> DatabaseError:

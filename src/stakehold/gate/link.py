@@ -5,13 +5,13 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any, cast
 
+from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.errors import ExternalServiceError
 from stakehold.domain.ports import Background, Clock, Counters, Entropy
 from stakehold.domain.timing import REDIS_TIMEOUT_S
 from stakehold.gate.scripts import OPEN_FENCES, RETURN
 from stakehold.gate.unfenced import Repair, UnfencedWrites, fence_keys
 from stakehold.limits.policies import WINDOW_S_MAX, Policy
-from stakehold.redis.backoff import full_jitter_s
 from stakehold.redis.port import Argument, Redis, Script
 
 _LOOK_BASE_S = 0.1

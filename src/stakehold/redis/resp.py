@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import hiredis
 
+from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.ports import Clock, Counters, Entropy
-from stakehold.redis.backoff import full_jitter_s
 from stakehold.redis.port import (
     COMMAND_BYTES_MAX,
     REPLY_BYTES_MAX,

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.ports import Clock, Counters, Entropy
-from stakehold.redis.backoff import full_jitter_s
 from stakehold.redis.port import (
     COMMAND_BYTES_MAX,
     REPLY_BYTES_MAX,

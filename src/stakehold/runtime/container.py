@@ -77,16 +77,7 @@ async def build_container(
     log = JsonLog(log_stream, clock)
     tasks = TaskBackground(log=log, counters=metrics)
     ring = Ring([redis], ["given"]) if redis else _ring(settings.redis, clock, entropy, metrics)
-    gate = Gate(
-        ring,
-        policies=Policies(settings.limits),
-        clock=clock,
-        entropy=entropy,
-        counters=metrics,
-        background=tasks,
-        processes=settings.processes,
-        ring_epoch=settings.ring_epoch,
-    )
+    gate = _gate(settings, ring, clock, entropy, metrics, tasks)
     scrypt, close_scrypt = (scrypt, _nothing) if scrypt else _threaded_scrypt(settings.processes)
     services = Services(
         clock=clock,
@@ -154,6 +145,21 @@ def connect_redis(address: RedisAddress, clock: Clock, entropy: Entropy, counter
 def _ring(addresses: tuple[RedisAddress, ...], clock: Clock, entropy: Entropy, counters: Counters) -> Ring:
     members = [connect_redis(address, clock, entropy, counters) for address in addresses]
     return Ring(members, [address.name for address in addresses])
+
+
+def _gate(
+    settings: Settings, ring: Ring, clock: Clock, entropy: Entropy, counters: Counters, tasks: TaskBackground
+) -> Gate:
+    return Gate(
+        ring,
+        policies=Policies(settings.limits),
+        clock=clock,
+        entropy=entropy,
+        counters=counters,
+        background=tasks,
+        processes=settings.processes,
+        ring_epoch=settings.ring_epoch,
+    )
 
 
 def _threaded_scrypt(processes: int) -> tuple[Scrypt, Callable[[], None]]:

@@ -1,6 +1,6 @@
 """Waits between attempts are spread over a bounded range."""
 
-from stakehold.redis.backoff import full_jitter_s
+from stakehold.domain.backoff import full_jitter_s
 from tests.support.fakes import SeededEntropy
 
 
