@@ -1,6 +1,7 @@
 """Moments in milliseconds since the Unix epoch, as dates and as text, in UTC."""
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 
 DAY_MS = 86_400_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
@@ -10,8 +11,13 @@ def rfc3339(moment_ms: int) -> str:
     """A moment as RFC 3339 writes it, to the millisecond: "2026-11-22T20:53:45.123Z"."""
     # Split as integers: a float of seconds does not hold every millisecond.
     seconds, milliseconds = divmod(moment_ms, 1000)
-    whole = datetime.fromtimestamp(seconds, UTC)
-    return f"{whole.replace(tzinfo=None).isoformat()}.{milliseconds:03d}Z"
+    return f"{_whole_second(seconds)}.{milliseconds:03d}Z"
+
+
+# Moments that are written come in runs: a log's lines are of one second, a page's stakes often of one day.
+@lru_cache(maxsize=1024)
+def _whole_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
 def utc_date(moment_ms: int) -> date:

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stakehold.domain.errors import NotFoundError, OverloadedError, StakeholdError
 from stakehold.domain.ports import Deadline
@@ -39,6 +39,7 @@ SECURITY_HEADERS: Headers = [
 
 _API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+_LAST = (b"connection", b"close")
 
 
 def create_app() -> ASGIApp:
@@ -46,8 +47,15 @@ def create_app() -> ASGIApp:
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    routes = [Route(path, _Endpoint(path, methods)) for path, methods in by_path.items()]
-    return Router(routes, redirect_slashes=False, default=_Endpoint("", {}))
+    endpoints = {path: _Endpoint(path, methods) for path, methods in by_path.items()}
+    with_parameters = [Route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path]
+    router = Router(with_parameters, redirect_slashes=False, default=_Endpoint("", {}))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # Trying one pattern after another costs more than all else that finds the operation.
+        await endpoints.get(scope.get("path", ""), router)(scope, receive, send)
+
+    return app
 
 
 class _Endpoint:
@@ -144,39 +152,34 @@ class _Exchange:
 
     async def _send(self, answer: Answer) -> None:
         self.status = answer.status
-        headers = [
-            *answer.headers,
-            (b"x-request-id", self.request_id.encode()),
-            *SECURITY_HEADERS,
-            *self._limit_headers(),
-            *cors.headers(
-                self.container.cors_origins, self.headers, self.scope["method"], self.endpoint.allow
-            ),
-        ]
-        if not any(name == b"content-security-policy" for name, _ in answer.headers):
-            headers.append(_API_POLICY)
-        if self.container.hsts:
+        headers = [*answer.headers, (b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS]
+        headers.append(answer.content_policy or _API_POLICY)
+        self._add_limit_headers(headers)
+        container = self.container
+        if container.cors_origins:
+            method = self.scope["method"]
+            headers += cors.headers(container.cors_origins, self.headers, method, self.endpoint.allow)
+        if container.hsts:
             headers.append(_HSTS)
+        if container.draining():
+            # Else a client sends its next request into a connection that is about to be closed.
+            headers.append(_LAST)
         if answer.status not in (204, 304):
-            headers.append((b"content-length", str(len(answer.body)).encode()))
-        start: Message = {"type": "http.response.start", "status": answer.status, "headers": headers}
-        await self.send(start)
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
         body = b"" if self.scope["method"] == "HEAD" else answer.body
         await self.send({"type": "http.response.body", "body": body})
 
-    def _limit_headers(self) -> Headers:
+    def _add_limit_headers(self, headers: Headers) -> None:
         """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of what was charged."""
-        entered = self.call.entered if self.call is not None else None
         if isinstance(self.error, LimitedError):
             states = self.error.limits
         else:
+            entered = self.call.entered if self.call is not None else None
             states = entered.limits if entered is not None else ()
-        if not states:
-            return []
-        return [
-            (b"ratelimit-policy", policy_header([state.policy for state in states]).encode()),
-            (b"ratelimit", limit_header(states).encode()),
-        ]
+        if states:
+            headers.append((b"ratelimit-policy", policy_header([state.policy for state in states]).encode()))
+            headers.append((b"ratelimit", limit_header(states).encode()))
 
     def _log(self, level: Level, **fields: Any) -> None:
         took_s = self.container.services.clock.monotonic_s() - self.started_s

@@ -26,6 +26,8 @@ class Answer:
     status: int
     body: bytes = b""
     headers: Headers = field(default_factory=list)
+    content_policy: tuple[bytes, bytes] | None = None
+    """The Content-Security-Policy of a page; without one the API's, which lets nothing run."""
 
 
 def json_answer(status: int, content: msgspec.Struct, *headers: tuple[bytes, bytes]) -> Answer:

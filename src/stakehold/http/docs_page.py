@@ -20,11 +20,14 @@ class Document:
 
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
+    content_policy: tuple[bytes, bytes] | None = None
 
 
-def _document(name: str, media_type: bytes, *headers: tuple[bytes, bytes]) -> Document:
+def _document(
+    name: str, media_type: bytes, content_policy: tuple[bytes, bytes] | None = None
+) -> Document:
     body = files("stakehold").joinpath("web", name).read_bytes()
-    return Document(body, ((b"content-type", media_type), _CACHE_CONTROL, *headers))
+    return Document(body, ((b"content-type", media_type), _CACHE_CONTROL), content_policy)
 
 
 DOCS_HTML: Final = _document(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ BODY_BYTES_MAX = 16 * 1024
 HEADER_BYTES_MAX = 16 * 1024
 BODY_TIMEOUT_S = 4.0
 QUERY_PARAMETERS_MAX = 20
+_REMEMBERED_QUERY_BYTES_MAX = 100
 NESTING_MAX = 32
 """Our bodies are flat. How deep a parser can go differs between Pythons; this does not."""
 
@@ -61,6 +63,12 @@ def read_query(operation: Operation, query_string: bytes) -> Any:
     """The query as the operation's schema; None where it has none. Raises ValidationError."""
     if operation.query is None:
         return None
+    if len(query_string) > _REMEMBERED_QUERY_BYTES_MAX:
+        return _query_of(operation.query, query_string)
+    return _remembered_query_of(operation.query, query_string)
+
+
+def _query_of(schema: type[msgspec.Struct], query_string: bytes) -> Any:
     try:
         pairs = parse_qsl(
             query_string.decode("ascii"),
@@ -79,7 +87,7 @@ def read_query(operation: Operation, query_string: bytes) -> Any:
             fields=(FieldError(f"?{repeated[:64]}", "repeated", "Given twice."),),
         )
     try:
-        query = msgspec.convert(values, operation.query, strict=False)
+        query = msgspec.convert(values, schema, strict=False)
     except msgspec.ValidationError as error:
         _refuse(error, query=True)
     for name, text in values.items():
@@ -89,6 +97,10 @@ def read_query(operation: Operation, query_string: bytes) -> Any:
                 "The query is not valid.", fields=(FieldError(f"?{name}", "invalid", "Digits only."),)
             )
     return query
+
+
+# Most clients ask the same few pages. A query is frozen, so that one reading can serve many requests.
+_remembered_query_of = lru_cache(maxsize=1024)(_query_of)
 
 
 async def read_body(

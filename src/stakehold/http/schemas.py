@@ -156,7 +156,7 @@ class StakePage(_Answer):
     next_cursor: Annotated[str | None, Meta(description="The `cursor` to go on with; null at the end.")]
 
 
-class ListStakes(msgspec.Struct, forbid_unknown_fields=True):
+class ListStakes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which stakes to list: by page, or by cursor, which stays right while stakes are added."""
 
     page: Annotated[int, Meta(ge=1, le=PAGE_MAX, description="Counted from 1.")] | UnsetType = UNSET

@@ -17,12 +17,12 @@ class LimitState:
 
 def policy_header(policies: Iterable[Policy]) -> str:
     """The value of `RateLimit-Policy`: `"stake-create";q=20;w=60, "global";q=100;w=60`."""
-    return ", ".join(f'"{policy.name}";q={policy.quota};w={policy.window_s}' for policy in policies)
+    return ", ".join([policy.item for policy in policies])
 
 
 def limit_header(states: Iterable[LimitState]) -> str:
     """The value of `RateLimit`: `"stake-create";r=19;t=42, "global";r=99;t=42`."""
-    return ", ".join(f'"{state.policy.name}";r={state.remaining};t={state.reset_s}' for state in states)
+    return ", ".join([f'"{state.policy.name}";r={state.remaining};t={state.reset_s}' for state in states])
 
 
 def retry_after_s(violated: Iterable[LimitState]) -> int:

@@ -28,6 +28,8 @@ class Policy:
     """The end of the log's key."""
     arguments: tuple[int, int] = field(init=False, repr=False, compare=False)
     """What the script is told: the quota, and the window in milliseconds."""
+    item: str = field(init=False, repr=False, compare=False)
+    """The policy in RateLimit-Policy: `"stake-create";q=20;w=60`."""
 
     def __post_init__(self) -> None:
         if not _NAME.match(self.name):
@@ -38,6 +40,7 @@ class Policy:
             raise ValueError(f"The window of {self.name} must be from 1 to {WINDOW_S_MAX} seconds.")
         object.__setattr__(self, "key_part", f"limit:{self.name}")
         object.__setattr__(self, "arguments", (self.quota, self.window_s * 1000))
+        object.__setattr__(self, "item", f'"{self.name}";q={self.quota};w={self.window_s}')
 
 
 DEFAULTS = (

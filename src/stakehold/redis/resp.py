@@ -11,8 +11,8 @@ import math
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -266,11 +266,11 @@ class RespRedis:
             raise RedisUnavailableError("no time left", outcome_unknown=False)
         return await connection.submit(packed, timeout_s)
 
-    async def script(
+    def script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
-    ) -> Reply:
+    ) -> Coroutine[Any, Any, Reply]:
         """Run a script by its hash; its source is sent only when Redis does not know it."""
-        return await run_script(self, self._clock, script, keys, arguments, timeout_s)
+        return run_script(self, self._clock, script, keys, arguments, timeout_s)
 
     async def close(self) -> None:
         """Give up what is in flight and refuse everything afterwards."""

@@ -86,14 +86,7 @@ class ServerProcess:
 
         async def with_container(scope: Any, receive: Any, send: Any) -> None:
             scope["state"] = state
-
-            async def send_saying_whether_it_is_the_last(message: Any) -> None:
-                # Else a client sends its next request into a connection that we are about to close.
-                if self._draining and message["type"] == "http.response.start":
-                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
-                await send(message)
-
-            await app(scope, receive, send_saying_whether_it_is_the_last)
+            await app(scope, receive, send)
 
         return uvicorn.Config(
             with_container,

@@ -113,8 +113,9 @@ class JsonLog:
             self._timer = loop.call_later(FLUSH_INTERVAL_S, self.flush)
 
     def _line(self, event: str, level: Level, fields: Mapping[str, object]) -> bytes:
-        head = {"time": rfc3339(self._clock.now_ms()), "level": level, "event": _cleaned_text(event)}
-        return _encode(head | _cleaned_members(fields, 0)) + b"\n"
+        line = {"time": rfc3339(self._clock.now_ms()), "level": level, "event": _cleaned_text(event)}
+        line |= _cleaned_members(fields, 0)
+        return _encode(line) + b"\n"
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -146,7 +147,7 @@ def _cleaned_members(members: Mapping[str, object], depth: int) -> dict[str, obj
 
 def _cleaned(value: object, depth: int) -> object:
     """`value` with secrets gone and every size bounded."""
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, (int, float)):
         return value
     if isinstance(value, str):
         return _cleaned_text(value)

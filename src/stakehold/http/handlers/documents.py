@@ -5,7 +5,7 @@ from stakehold.http.docs_page import DOCS_CSS, DOCS_HTML, DOCS_JS, Document
 
 
 def _answer(document: Document) -> Answer:
-    return Answer(200, document.body, list(document.headers))
+    return Answer(200, document.body, list(document.headers), document.content_policy)
 
 
 async def docs(call: Call) -> Answer:
