@@ -72,11 +72,13 @@ if signed_in then
   end
 end
 
-local counts, refusals, refused = {}, {}, false
+local limits, refused = {}, false
 for index = 1, limits_count do
   local quota, window_us = tonumber(ARGV[7 + 2 * index]), tonumber(ARGV[8 + 2 * index]) * 1000
-  counts[index], refusals[index] = weigh(KEYS[1 + index], quota, window_us, request_id)
-  refused = refused or refusals[index]
+  local key = KEYS[1 + index]
+  local log = weigh(key, quota, window_us, request_id)
+  limits[index] = {key = key, quota = quota, window_us = window_us, log = log}
+  refused = refused or log.refuses
 end
 local reply
 if refused then
@@ -94,11 +96,11 @@ else
   reply = {'ok', now_ms, incarnation, account_kind, account_entry, account_generation,
     page_kind, page_entry, page_generation}
 end
-for index = 1, limits_count do
-  local quota, window_us = tonumber(ARGV[7 + 2 * index]), tonumber(ARGV[8 + 2 * index]) * 1000
-  if not refused then counts[index] = counts[index] + charge(KEYS[1 + index], window_us, request_id) end
-  reply[#reply + 1] = refusals[index] and -1 or math.max(0, quota - counts[index])
-  reply[#reply + 1] = wait_ms(KEYS[1 + index], counts[index], quota, window_us)
+for _, limit in ipairs(limits) do
+  local log = limit.log
+  if not refused then charge(limit.key, log, limit.window_us, request_id) end
+  reply[#reply + 1] = log.refuses and -1 or math.max(0, limit.quota - log.count)
+  reply[#reply + 1] = wait_ms(limit.key, log, limit.quota, limit.window_us)
 end
 return reply
 """

@@ -20,9 +20,9 @@ local function whole(number) return string.format('%.0f', number) end
     + LUA
     + """
 local quota, window_us = tonumber(ARGV[3]), tonumber(ARGV[4])
-local count, refused = weigh(KEYS[1], quota, window_us, ARGV[2])
-if not refused then count = count + charge(KEYS[1], window_us, ARGV[2]) end
-return {refused and 1 or 0, count, wait_ms(KEYS[1], count, quota, window_us)}
+local log = weigh(KEYS[1], quota, window_us, ARGV[2])
+if not log.refuses then charge(KEYS[1], log, window_us, ARGV[2]) end
+return {log.refuses and 1 or 0, log.count, wait_ms(KEYS[1], log, quota, window_us)}
 """
 )
 _keys = itertools.count()
