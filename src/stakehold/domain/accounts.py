@@ -50,14 +50,12 @@ def normalise_username(raw: str) -> str:
     """The one spelling of a username: NFKC, case-folded; normalising it again changes nothing.
 
     Letters, marks and digits of any script and ". _ - + @", beginning with a letter or digit, 3 to 64
-    characters. Raises ValueError, with a message for the user.
+    characters as written and as normalised. Raises ValueError, with a message for the user.
     """
-    # Before normalisation, which can make one character eighteen.
-    if len(raw) > USERNAME_CHARACTERS_MAX:
-        raise ValueError(f"A username has at most {USERNAME_CHARACTERS_MAX} characters.")
+    # Before normalisation too, which can make one character eighteen.
+    _check_username_length(raw)
     name = _fold(raw)
-    if not USERNAME_CHARACTERS_MIN <= len(name) <= USERNAME_CHARACTERS_MAX:
-        raise ValueError(f"A username has {USERNAME_CHARACTERS_MIN} to {USERNAME_CHARACTERS_MAX} characters.")
+    _check_username_length(name)
     if not _may_begin(name[0]):
         raise ValueError("A username begins with a letter or a digit.")
     if not all(_may_follow(character) for character in name):
@@ -80,11 +78,14 @@ def normalise_password(raw: str) -> str:
 def check_new_password(password: str, username: str) -> str:
     """A new password in the form it is hashed in. Raises ValueError, with a message for the user.
 
-    8 to 128 characters, not among the commonest, not the username. Characters this Python's Unicode does not
-    know are refused: a later version may normalise them otherwise, and the password would be lost.
+    8 to 128 characters as written and as normalised, not among the commonest, not the username. Characters
+    this Python's Unicode does not know are refused: a later version may normalise them otherwise, and the
+    password would be lost.
     """
     normal = normalise_password(password)
-    if not NEW_PASSWORD_CHARACTERS_MIN <= len(normal) <= NEW_PASSWORD_CHARACTERS_MAX:
+    # One character can be eighteen when normalised, and is still as easily guessed as one.
+    shortest, longest = sorted((len(password), len(normal)))
+    if shortest < NEW_PASSWORD_CHARACTERS_MIN or longest > NEW_PASSWORD_CHARACTERS_MAX:
         raise ValueError(
             f"A password has {NEW_PASSWORD_CHARACTERS_MIN} to {NEW_PASSWORD_CHARACTERS_MAX} characters."
         )
@@ -96,6 +97,11 @@ def check_new_password(password: str, username: str) -> str:
     if folded == _fold(username):
         raise ValueError("The password is the username; choose another.")
     return normal
+
+
+def _check_username_length(text: str) -> None:
+    if not USERNAME_CHARACTERS_MIN <= len(text) <= USERNAME_CHARACTERS_MAX:
+        raise ValueError(f"A username has {USERNAME_CHARACTERS_MIN} to {USERNAME_CHARACTERS_MAX} characters.")
 
 
 def _fold(text: str) -> str:

@@ -116,10 +116,18 @@ def test_any_other_characters_and_lengths_will_do(password: str) -> None:
     assert check_new_password(password, "testuser") == password
 
 
-def test_length_is_counted_in_normal_form() -> None:
-    """Eight code points that compose to four characters are four."""
+@pytest.mark.parametrize("password", ["e\u0301" * 4, "\ufdfa", "ﬃ" * 7, "q" * 127 + "e\u0301"])
+def test_length_is_counted_as_written_and_in_normal_form(password: str) -> None:
+    """Eight code points that compose to four are four; one that decomposes to eighteen is one."""
     with pytest.raises(ValueError, match="8 to 128"):
-        check_new_password("e\u0301" * 4, "testuser")
+        check_new_password(password, "testuser")
+
+
+@pytest.mark.parametrize("name", ["㎏㎏", "a\u0301e\u0301", "㎏" * 33, "a\u0301" * 33])
+def test_a_username_has_3_to_64_characters_as_written_and_in_normal_form(name: str) -> None:
+    """What is too short or too long either way is refused."""
+    with pytest.raises(ValueError, match="3 to 64"):
+        normalise_username(name)
 
 
 @pytest.mark.parametrize(
