@@ -11,7 +11,7 @@ import msgspec
 
 from stakehold import __version__
 from stakehold.http.examples import example_of, problem_example
-from stakehold.http.idempotency import KEY_LENGTH_MAX
+from stakehold.http.idempotency import KEY_PATTERN
 from stakehold.http.operations import Operation, Outcome
 from stakehold.http.pipeline import GLOBAL_POLICY
 from stakehold.http.problems import PROBLEMS, Problem, ProblemKind
@@ -60,19 +60,23 @@ _HEADERS: Final[dict[str, Json]] = {
     "Retry-After": {
         "description": "Seconds to wait before the request is worth repeating.",
         "schema": {"type": "integer", "minimum": 1},
+        "required": True,
     },
     "WWW-Authenticate": {
         "description": "The challenge (RFC 6750).",
         "schema": {"type": "string"},
+        "required": True,
         "example": 'Bearer realm="stakehold", error="invalid_token"',
     },
     "Location": {
         "description": "The path of what was made.",
         "schema": {"type": "string", "format": "uri-reference"},
+        "required": True,
     },
     "ETag": {
         "description": "Names this state of the answer; weak. Send it as `If-None-Match`.",
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "pattern": '^W/"[^"]+"$'},
+        "required": True,
     },
     "Idempotency-Replayed": {
         "description": "Present, and `true`, when an earlier request with the same key had the effect.",
@@ -87,7 +91,7 @@ _PARAMETERS: Final[dict[str, Json]] = {
         "description": "Makes a repeated request have one effect and one answer "
         "(draft-ietf-httpapi-idempotency-key-header-07). A quoted string; bare is taken too. Kept for at "
         "least 24 hours.",
-        "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX},
+        "schema": {"type": "string", "pattern": KEY_PATTERN},
     },
     "If-None-Match": {
         "name": "If-None-Match",
@@ -113,6 +117,65 @@ _EXTRA_MEMBERS: Final[dict[str, Json]] = {
             "items": {"type": "string"},
         }
     },
+}
+
+
+# What one answer gives to the next call; where access tokens go is said by the security scheme.
+_LINKS: Final[dict[tuple[str, int], Json]] = {
+    ("signUp", 201): {
+        "signIn": {
+            "operationId": "signIn",
+            "description": "Sign in as the new user.",
+            "requestBody": {
+                "username": "$request.body#/username",
+                "password": "$request.body#/password",
+            },
+        }
+    },
+    **{
+        (operation, 200): {
+            "refresh": {
+                "operationId": "refresh",
+                "description": "Exchange the refresh token, once.",
+                "requestBody": {"refreshToken": "$response.body#/refreshToken"},
+            }
+        }
+        for operation in ("signIn", "refresh", "changePassword")
+    },
+    ("createStake", 201): {
+        "getStake": {
+            "operationId": "getStake",
+            "description": "Read the stake.",
+            "parameters": {"stakeId": "$response.body#/stakeId"},
+        }
+    },
+    ("listStakes", 200): {
+        "getStake": {
+            "operationId": "getStake",
+            "description": "Read one of the stakes.",
+            "parameters": {"stakeId": "$response.body#/items/0/id"},
+        },
+        "listOlder": {
+            "operationId": "listStakes",
+            "description": "Go on where the page ends, unless `nextCursor` is null.",
+            "parameters": {"cursor": "$response.body#/nextCursor"},
+        },
+    },
+    ("getStake", 200): {
+        "getStakeAgain": {
+            "operationId": "getStake",
+            "description": "Ask whether it has changed.",
+            "parameters": {"stakeId": "$response.body#/id", "If-None-Match": "$response.header.ETag"},
+        }
+    },
+}
+
+# Of what is no JSON of a schema of ours.
+_MEDIA_TYPES: Final = {
+    "openapi": "application/json",
+    "docs": "text/html",
+    "docsStyle": "text/css",
+    "docsScript": "text/javascript",
 }
 
 
@@ -216,7 +279,7 @@ def _query_parameters(schema: type[msgspec.Struct]) -> Iterable[Json]:
 
 def _responses(operation: Operation) -> Json:
     limited = operation.policy is not None
-    responses = {str(outcome.status): _success(outcome, limited) for outcome in operation.outcomes}
+    responses = {str(outcome.status): _success(operation, outcome) for outcome in operation.outcomes}
     kinds = sorted((PROBLEMS[code] for code in operation.problem_codes()), key=lambda kind: kind.status)
     for status, group in groupby(kinds, key=lambda kind: kind.status):
         responses[str(status)] = _failure(status, list(group), limited)
@@ -228,13 +291,17 @@ def _headers(names: Iterable[str], limited: bool) -> Json:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in (*names, *everywhere)}
 
 
-def _success(outcome: Outcome, limited: bool) -> Json:
+def _success(operation: Operation, outcome: Outcome) -> Json:
     response: Json = {
         "description": outcome.description,
-        "headers": _headers(outcome.headers, limited),
+        "headers": _headers(outcome.headers, limited=operation.policy is not None),
     }
     if outcome.schema is not None:
         response["content"] = {"application/json": _media(outcome.schema)}
+    elif operation.id in _MEDIA_TYPES:
+        response["content"] = {_MEDIA_TYPES[operation.id]: {}}
+    if links := _LINKS.get((operation.id, outcome.status)):
+        response["links"] = links
     return response
 
 

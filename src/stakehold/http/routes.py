@@ -184,7 +184,12 @@ _SERVICE = (
         handler=health.readyz,
         outcomes=(
             Outcome(200, "Ready, or degraded: Redis is away.", Readiness),
-            Outcome(503, "Unready: the database is away, or the process is about to stop.", Readiness),
+            Outcome(
+                503,
+                "Unready: the database is away, or the process is about to stop.",
+                Readiness,
+                ("Retry-After",),
+            ),
         ),
     ),
     Operation(

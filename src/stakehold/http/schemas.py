@@ -5,20 +5,40 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from stakehold.domain.accounts import (
+    NEW_PASSWORD_CHARACTERS_MAX,
+    NEW_PASSWORD_CHARACTERS_MIN,
+    USERNAME_CHARACTERS_MAX,
+    USERNAME_CHARACTERS_MIN,
+)
+from stakehold.domain.money import MAX_TOKEN_CHARACTERS
+
 PAGE_LIMIT_MAX = 100
 PAGE_MAX = 100_000
 
-Username = Annotated[
+Username = Annotated[str, Meta(min_length=1, max_length=256, description="Without regard to case.")]
+Password = Annotated[str, Meta(min_length=1, max_length=1024, description="The password in force.")]
+# What a JSON schema can say of these two; domain/accounts.py says the rest.
+NewUsername = Annotated[
     str,
     Meta(
         min_length=1,
         max_length=256,
-        description="3 to 64 letters, digits and . _ - + @, in any script, without regard to case.",
+        description="Letters and digits of any script and . _ - + @, beginning with a letter or digit.",
+        extra_json_schema={"minLength": USERNAME_CHARACTERS_MIN, "maxLength": USERNAME_CHARACTERS_MAX},
     ),
 ]
-Password = Annotated[str, Meta(min_length=1, max_length=1024, description="The password in force.")]
 NewPassword = Annotated[
-    str, Meta(min_length=1, max_length=1024, description="8 to 128 characters, not a common password.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=1024,
+        description="Not a common password, nor the username.",
+        extra_json_schema={
+            "minLength": NEW_PASSWORD_CHARACTERS_MIN,
+            "maxLength": NEW_PASSWORD_CHARACTERS_MAX,
+        },
+    ),
 ]
 RefreshToken = Annotated[
     str,
@@ -47,8 +67,16 @@ StakeId = Annotated[str, Meta(description="The stake's id.", extra_json_schema={
 
 # What a JSON schema can say of an amount; domain/money.py says the rest.
 _AMOUNT_TO_LOCK = {
-    "oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "minLength": 1, "maxLength": 64}]
+    "oneOf": [
+        {"type": "number", "minimum": 0.00000001, "exclusiveMaximum": 1e30},
+        {
+            "type": "string",
+            "maxLength": MAX_TOKEN_CHARACTERS,
+            "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$",
+        },
+    ]
 }
+_CURSOR = {"minLength": 22, "maxLength": 22, "pattern": "^[A-Za-z0-9_-]{21}[AQgw]$"}
 
 
 class _Body(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -65,7 +93,7 @@ class _Answer(msgspec.Struct, rename="camel"):
 class SignUp(_Body):
     """A new user. The password has 8 to 128 characters and is not a common one."""
 
-    username: Username
+    username: NewUsername
     password: NewPassword
 
 
@@ -165,7 +193,10 @@ class ListStakes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[
             str,
             Meta(
-                min_length=1, max_length=64, description="`nextCursor` of the answer before; not with `page`."
+                min_length=1,
+                max_length=64,
+                description="`nextCursor` of the answer before; not with `page`.",
+                extra_json_schema=_CURSOR,
             ),
         ]
         | UnsetType

@@ -99,7 +99,7 @@ def test_every_outcome_has_its_schema_and_headers(operation: Operation) -> None:
         assert response["description"] == outcome.description
         assert set(response["headers"]) >= {"X-Request-Id", *outcome.headers}
         if outcome.schema is None:
-            assert "content" not in response
+            assert all(media == {} for media in response.get("content", {}).values())
         else:
             schema = response["content"]["application/json"]["schema"]
             assert schema == {"$ref": f"#/components/schemas/{outcome.schema.__name__}"}
@@ -181,7 +181,7 @@ def test_examples_are_valid(operation: Operation) -> None:
     """Every example is valid against the schema beside it."""
     contents = [described(operation).get("requestBody", {}).get("content", {})]
     contents += [response.get("content", {}) for response in described(operation)["responses"].values()]
-    for media in (media for content in contents for media in content.values()):
+    for media in (media for content in contents for media in content.values() if media):
         examples = [resolve(example)["value"] for example in media.get("examples", {}).values()]
         examples += [media["example"]] if "example" in media else []
         assert examples
@@ -194,6 +194,20 @@ def test_every_kind_of_problem_is_listed(code: str) -> None:
     """The document lists every code with its status, also those that belong to no operation."""
     listed = {kind["code"]: kind for kind in DOCUMENT["x-problems"]}
     assert listed[code]["status"] == PROBLEMS[code].status == problem_example(code)["status"]
+
+
+def test_links_lead_to_operations_and_their_parameters() -> None:
+    """What one answer gives to the next call is something that call takes, in its body or as a parameter."""
+    by_id = {operation.id: operation for operation in OPERATIONS}
+    responses = [answer for one in OPERATIONS for answer in described(one)["responses"].values()]
+    links = [link for response in responses for link in response.get("links", {}).values()]
+    assert links
+    for link in links:
+        target = described(by_id[link["operationId"]])
+        assert set(link.get("parameters", {})) <= {one["name"] for one in map(resolve, target["parameters"])}
+        if "requestBody" in link:
+            schema = resolve(target["requestBody"]["content"]["application/json"]["schema"])
+            assert set(link["requestBody"]) == set(schema["required"])
 
 
 def test_every_problem_of_an_operation_is_registered() -> None:
