@@ -24,10 +24,10 @@ from stakehold.http.problems import HttpError, kind_of, problem_body, problem_he
 from stakehold.http.reading import ClientGoneError, read_headers
 from stakehold.http.routes import OPERATIONS
 from stakehold.telemetry.faults import describe_fault
-from stakehold.telemetry.logs import Level
+from stakehold.telemetry.logs import Level, RequestLine
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
-_ANSWER_GRACE_S = 1.0
+_ANSWER_TIMEOUT_S = REQUEST_DEADLINE_S + 1.0
 _INSTANCE_CHARACTERS_MAX = 200
 SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -91,14 +91,14 @@ class _Exchange:
         self.call: Call | None = None
         self.error: StakeholdError | None = None
         self.status = 0
+        self.given_up = False
 
     async def run(self) -> None:
         """Answer, whatever happens; then write the request's line to the log."""
         try:
-            async with asyncio.timeout(REQUEST_DEADLINE_S + _ANSWER_GRACE_S):
-                answer = await self._answer()
+            answer = await self._answer_in_time()
         except ClientGoneError:
-            self._log(level="info", gone=True)
+            self._log("info", gone=True)
             return
         except StakeholdError as error:
             answer = self._problem(error)
@@ -116,7 +116,27 @@ class _Exchange:
             )
             answer = self._problem(StakeholdError("Something went wrong here; it has been logged."))
         await self._send(answer)
-        self._log(level="error" if answer.status >= 500 else "info")
+        self._log("error" if answer.status >= 500 else "info")
+
+    async def _answer_in_time(self) -> Answer:
+        """The answer. Raises TimeoutError as asyncio.timeout would, at a quarter of its cost."""
+        task = asyncio.current_task()
+        assert task is not None
+        timer = asyncio.get_running_loop().call_later(_ANSWER_TIMEOUT_S, self._give_up, task)
+        try:
+            return await self._answer()
+        except asyncio.CancelledError:
+            if self.given_up and task.cancelling() == 1:
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+            if self.given_up:
+                task.uncancel()
+
+    def _give_up(self, task: "asyncio.Task[Any]") -> None:
+        self.given_up = True
+        task.cancel()
 
     async def _answer(self) -> Answer:
         self.headers = read_headers(self.scope)
@@ -181,20 +201,21 @@ class _Exchange:
             headers.append((b"ratelimit-policy", policy_header([state.policy for state in states]).encode()))
             headers.append((b"ratelimit", limit_header(states).encode()))
 
-    def _log(self, level: Level, **fields: Any) -> None:
+    def _log(self, level: Level, *, gone: bool = False) -> None:
         took_s = self.container.services.clock.monotonic_s() - self.started_s
-        caller = self.call.caller if self.call is not None else None
-        self.container.log.write(
-            "request",
-            level=level,
-            request_id=self.request_id,
-            method=self.scope["method"],
-            route=self.endpoint.path or None,
-            status=self.status,
-            duration_ms=round(took_s * 1000, 3),
-            user_id=str(caller.user_id) if caller is not None else None,
-            code=self.error.code if self.error is not None else None,
-            **fields,
+        self.container.log.request(
+            RequestLine(
+                request_id=self.request_id,
+                method=self.scope["method"],
+                route=self.endpoint.path or None,
+                status=self.status,
+                duration_ms=round(took_s * 1000, 3),
+                user_id=self.call.caller_text if self.call is not None else None,
+                code=self.error.code if self.error is not None else None,
+                level=level,
+                event="request",
+                gone=gone,
+            )
         )
 
 

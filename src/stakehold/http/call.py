@@ -52,6 +52,8 @@ class Call:
     body: Any = None
     parsed: Any = None
     caller: Caller | None = None
+    caller_text: str | None = None
+    """The caller's id as text, which is needed more than once."""
     entered: Entered | None = None
 
     def signed_in(self) -> Caller:

@@ -23,9 +23,7 @@ class Document:
     content_policy: tuple[bytes, bytes] | None = None
 
 
-def _document(
-    name: str, media_type: bytes, content_policy: tuple[bytes, bytes] | None = None
-) -> Document:
+def _document(name: str, media_type: bytes, content_policy: tuple[bytes, bytes] | None = None) -> Document:
     body = files("stakehold").joinpath("web", name).read_bytes()
     return Document(body, ((b"content-type", media_type), _CACHE_CONTROL), content_policy)
 

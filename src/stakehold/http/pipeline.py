@@ -55,10 +55,11 @@ async def answer(call: Call, query_string: bytes, address: str, receive: Receive
             await _enter(call, subject, limits[1:])
             raise
         call.caller = Caller(user_id=claims.user_id, session_id=claims.session_id, epoch=claims.epoch)
-        subject = f"u:{claims.user_id}"
+        call.caller_text = claims.sub
+        subject = f"u:{claims.sub}"
     elif operation.charges_user and b"authorization" in call.headers:
         with contextlib.suppress(AuthenticationError):
-            subject = f"u:{_verify_token(call).user_id}"
+            subject = f"u:{_verify_token(call).sub}"
     refused = await _read(call, query_string, receive)
     try:
         entered = await _enter(call, subject, limits, whole=refused is None)

@@ -31,12 +31,13 @@ VERIFIED_TOKENS_MAX: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `expires_at_s` is in seconds since the Unix epoch."""
+    """What a verified token says. `expires_at_s` is in seconds since the Unix epoch; `sub` is the user's id."""
 
     user_id: UUID
     session_id: str
     epoch: int
     expires_at_s: int
+    sub: str
 
 
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -151,6 +152,7 @@ class AccessTokens:
             session_id=str(_canonical_uuid(payload.sid)),
             epoch=payload.epoch,
             expires_at_s=payload.exp,
+            sub=payload.sub,
         )
 
 

@@ -137,7 +137,7 @@ async def test_an_answer_that_takes_too_long_is_given_up(
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(app, "_ANSWER_GRACE_S", 0.05 - app.REQUEST_DEADLINE_S)
+    monkeypatch.setattr(app, "_ANSWER_TIMEOUT_S", 0.05)
     server.container.services.gate.enter = hang
     body = {"type": "http.request", "body": b'{"username": "a", "password": "b"}', "more_body": False}
     sent = await server.ask(method, path, headers={"Content-Type": "application/json"}, messages=[body])

@@ -38,7 +38,7 @@ def test_a_token_says_who_in_which_session_and_epoch_until_when(clock: ManualClo
     expires_at_s = clock.now_ms() // 1000 + 900
     for _ in ("read", "remembered"):
         claims = issuer.verify(issuer.issue(USER, SESSION, 7))
-        assert claims == Claims(USER, str(SESSION), 7, expires_at_s)
+        assert claims == Claims(USER, str(SESSION), 7, expires_at_s, str(USER))
 
 
 def test_a_token_has_the_documented_header_and_claims(clock: ManualClock) -> None:
