@@ -17,10 +17,10 @@ LUA = """
 -- A charge leaves exactly one window after it was made: only later ones count.
 local function in_window(window_us) return '(' .. whole(now_us - window_us) end
 
--- What a log says: how many charges are in the window, the time of the oldest of them (nil if not yet known),
--- whether there are older ones to sweep, and whether the limit refuses this request. A request that is in the
--- log already was charged before: it is a retry, and needs no room. Nothing is written. Where the oldest charge
--- of all is in the window every other is too, and need not be counted one by one.
+-- What a log says: how many charges are in the window, the time of the oldest of them (nil if not yet
+-- known), whether there are older ones to sweep, and whether the limit refuses this request. A request that
+-- is in the log already was charged before: it is a retry, and needs no room. Nothing is written. Where the
+-- oldest charge of all is in the window every other is too, and need not be counted one by one.
 local function weigh(key, quota, window_us, request_id)
   local log = {count = 0, oldest_us = nil, has_old = false, refuses = false}
   local oldest = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')

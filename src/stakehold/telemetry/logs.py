@@ -140,9 +140,8 @@ class JsonLog:
             self._timer = loop.call_later(FLUSH_INTERVAL_S, self.flush)
 
     def _line(self, event: str, level: Level, fields: Mapping[str, object]) -> bytes:
-        line = {"time": rfc3339(self._clock.now_ms()), "level": level, "event": _cleaned_text(event)}
-        line |= _cleaned_members(fields, 0)
-        return _encode(line) + b"\n"
+        head = {"time": rfc3339(self._clock.now_ms()), "level": level, "event": _cleaned_text(event)}
+        return _encode(head | _cleaned_members(fields, 0)) + b"\n"
 
 
 def _pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -151,7 +151,7 @@ async def test_a_released_charge_makes_room_at_once(start: Start) -> None:
 
 
 async def test_logs_do_not_outlive_their_window(start: Start, redis: RespRedis) -> None:
-    """A log's key expires at most a window after its last charge counts, so that idle subjects cost nothing."""
+    """A log's key expires at most a window after its last charge counts: idle subjects cost nothing."""
     await (await start()).enter(FEW)
     left_ms = await redis.command("PTTL", LOG + "auth", timeout_s=1)
     assert isinstance(left_ms, int)
