@@ -5,7 +5,7 @@ kind of operation records:
 
 | kind | request | answer, beside the headers |
 | --- | --- | --- |
-| `sign_up` | `password`; also for users that the set-up made itself | `id` |
+| `sign_up` | `password`, `address` | `id` |
 | `sign_in` | `password`, `address` | `token`, `refreshToken`, `session`, `epoch` |
 | `refresh` | `refresh_token`, `session`, `address` | as of `sign_in` |
 | `sign_out` | the token, `all` | – |
@@ -15,6 +15,9 @@ kind of operation records:
 | `create` | the token, `amount`, `period`, `idempotency_key` (or None) | the body |
 | `list` | the token, `page` (or None), `limit`, `cursor` (the stake id it names, or None) | the body |
 | `get` | the token, `stake_id` | the body |
+
+What the set-up does by itself (a user written into the database, a session begun there) is recorded too, with
+status 201 or 200 and `set_up` true in the request.
 
 "The token" is its claims `session` (sid) and `epoch`. `address` is what the service takes for the client's
 address. Every request may have `request_id`, which was sent as X-Request-Id. A create's `amount` is in

@@ -1,0 +1,1 @@
+"""The promises, one function each: given a run, what broke it."""
