@@ -1,0 +1,108 @@
+"""The stores of a benchmark, the users in them, and the settings of the service that is measured.
+
+The limits do their whole work and refuse nobody. Their quotas are raised, since a benchmark's users ask far
+more often than people; that alone would let the logs grow to a size that none has by default. So the window is
+shortened as well, and requests go round a thousand users: at 10,000 requests a second each of them asks ten
+times a second, and a log holds the 50 of the last 5 seconds, of which each request sweeps the oldest. That is
+what a log of 60 or 100 a minute is like when its user never stops. The report says how many were in them.
+"""
+
+import contextlib
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+
+from stakehold.database.migrate import migrate
+from stakehold.domain.ids import new_id
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
+from stakehold.runtime.outside import SystemClock, SystemEntropy
+from stakehold.security.tokens import AccessTokens
+
+LIMITS = ",".join(
+    f"{name}=1000/5" for name in ("auth", "auth-failure", "stake-create", "stake-read", "global")
+)
+STAKES_A_USER = 10
+PASSWORD = "correct horse battery staple"
+_PASSWORD_HASH = "$scrypt$ln=14,r=8,p=5$c2FsdC1vZi10aGUtdGVzdA$oc9pxqeedZwatM4BKgVlJ+trExBjK2qSn5Y4yu/9VdY"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with a session's token."""
+
+    id: UUID
+    session_id: UUID
+    name: str
+    token: str
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Running stores, and what the service is told of them."""
+
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+    directory: Path
+    secret: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The environment of the service."""
+        return {
+            "DATABASE_URL": self.postgres.url,
+            "REDIS_URL": self.valkey.url,
+            "JWT_SECRET": self.secret,
+            "STAKEHOLD_PROCESSES": "1",
+            "STAKEHOLD_LIMITS": LIMITS,
+            "STAKEHOLD_DRAIN_S": "0",
+        }
+
+    async def enrol(self, count: int) -> list[Person]:
+        """Users with ten stakes each and a token, put straight into the database."""
+        clock, entropy = SystemClock(), SystemEntropy()
+        tokens = AccessTokens(secret=self.secret, previous_secret=None, clock=clock, entropy=entropy)
+        people = []
+        for _ in range(count):
+            user_id, session_id = new_id(clock, entropy), new_id(clock, entropy)
+            name = f"bench-{user_id.hex}"
+            people.append(Person(user_id, session_id, name, tokens.issue(user_id, session_id, 1)))
+        connection = await asyncpg.connect(self.postgres.url)
+        try:
+            await connection.copy_records_to_table(
+                "users",
+                records=[(person.id, person.name, _PASSWORD_HASH, "active", 1) for person in people],
+                columns=("id", "username", "password_hash", "status", "epoch"),
+            )
+            plan = await connection.fetchrow("SELECT id, version FROM plans WHERE period_months = 12 LIMIT 1")
+            await connection.copy_records_to_table(
+                "stakes",
+                records=[
+                    (person.id, new_id(clock, entropy), 1_250_000_000, plan["id"], plan["version"])
+                    for person in people
+                    for _ in range(STAKES_A_USER)
+                ],
+                columns=("user_id", "id", "amount_minor", "plan_id", "plan_version"),
+            )
+            await connection.execute("VACUUM ANALYZE")
+        finally:
+            await connection.close()
+        return people
+
+
+@contextlib.asynccontextmanager
+async def running_stores() -> AsyncIterator[Stores]:
+    """PostgreSQL, migrated, with fsync on as it comes, and Valkey, whose file is synced every second."""
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="stakehold-bench-")))
+        postgres = EmbeddedPostgres(directory, announce=lambda _: None)
+        valkey = EmbeddedValkey(directory)
+        for store in (postgres, valkey):
+            store.start()
+            stack.callback(store.stop)
+        await migrate(postgres.url, clock=SystemClock(), entropy=SystemEntropy())
+        yield Stores(postgres, valkey, directory, secrets.token_urlsafe(48))
