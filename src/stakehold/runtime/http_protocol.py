@@ -174,14 +174,15 @@ class _Answering:
         framed = cycle.scope["method"] == "HEAD" or start["status"] in (204, 304)
         if framed and body:
             return False
-        for name, value in start["headers"]:
+        headers = cycle.default_headers + start["headers"]
+        for name, value in headers:
             if name == b"content-length":
                 framed = framed or value == b"%d" % len(body)
             elif name == b"connection" or name == b"transfer-encoding":
                 return False
             piece += (name, b": ", value, b"\r\n")
         head = b"".join(piece)
-        lines = len(start["headers"]) + 1
+        lines = len(headers) + 1
         if not framed or head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
             return False  # uvicorn says what is wrong with it
         cycle.response_started = cycle.response_complete = True

@@ -31,7 +31,7 @@ VERIFIED_TOKENS_MAX: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `expires_at_s` is in seconds since the epoch, `sub` the user's id as text."""
+    """What a verified token says. `expires_at_s` counts from the Unix epoch; `sub` is the user's id."""
 
     user_id: UUID
     session_id: str

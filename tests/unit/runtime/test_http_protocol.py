@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -34,16 +35,48 @@ async def names_of_headers(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": names})
 
 
+STREAMED = b"x" * 100_000
+WRONG_HEADERS: dict[str, list[tuple[bytes, bytes]]] = {
+    "/injected": [(b"content-length", b"2"), (b"etag", b'"x"\r\nset-cookie: stolen=1')],
+    "/injected-name": [(b"content-length", b"2"), (b"etag: x\r\nset-cookie", b"stolen=1")],
+    "/half-injected": [(b"content-length", b"2"), (b"etag", b'"x"\nset-cookie: stolen=1')],
+    "/nul": [(b"content-length", b"2"), (b"etag", b'"\0"')],
+    "/too-long": [(b"content-length", b"1")],
+    "/too-short": [(b"content-length", b"3")],
+}
+FRAMED_OTHERWISE: dict[str, list[tuple[bytes, bytes]]] = {
+    "/unframed": [],
+    "/last": [(b"content-length", b"2"), (b"connection", b"close")],
+}
+
+
 async def answer(scope: Any, receive: Any, send: Any) -> None:
     """The application of these tests."""
-    await (names_of_headers if scope["path"] == "/names" else early_answer)(scope, receive, send)
+    path = scope["path"]
+    if path in WRONG_HEADERS or path in FRAMED_OTHERWISE:
+        headers = (WRONG_HEADERS | FRAMED_OTHERWISE)[path]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+    elif path == "/streamed":
+        length = (b"content-length", str(2 * len(STREAMED)).encode())
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": STREAMED, "more_body": True})
+        await send({"type": "http.response.body", "body": STREAMED})
+    else:
+        await (names_of_headers if path == "/names" else early_answer)(scope, receive, send)
 
 
 @pytest_asyncio.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", HEAD_TIMEOUT_S)
     config = uvicorn.Config(
-        answer, port=0, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None
+        answer,
+        port=0,
+        http=BoundedHttpProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        server_header=False,
     )
     server = uvicorn.Server(config)
     with contextlib.ExitStack() as stack:
@@ -160,3 +193,62 @@ async def test_a_body_in_the_smallest_chunks_is_not_cut_off(port: int) -> None:
     chunks = b"1\r\nx\r\n" * BODY_BYTES_MAX
     answer = await until_closed(port, CHUNKED, chunks, b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+LAST = b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+async def test_an_answer_leaves_in_one_piece_with_its_date(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Head and body cost one write, and have what RFC 9110 (section 6.6.1) wants of every answer."""
+    pieces: list[bytes] = []
+    made = BoundedHttpProtocol.connection_made
+
+    def watched(self: BoundedHttpProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        self.transport = cast(asyncio.Transport, _Watched(transport, pieces))
+
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_made", watched)
+    await until_closed(port, GET, b"GET / HT")
+    assert len(pieces) == 1
+    assert re.fullmatch(rb"HTTP/1.1 200 OK\r\ndate: [^\r]+ GMT\r\ncontent-length: 2\r\n\r\nok", pieces[0])
+
+
+class _Watched:
+    """A transport that notes what is written."""
+
+    def __init__(self, transport: asyncio.Transport, pieces: list[bytes]) -> None:
+        self._transport = transport
+        self._pieces = pieces
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+@pytest.mark.parametrize("path", WRONG_HEADERS)
+async def test_an_answer_that_would_be_misread_is_not_sent(port: int, path: str) -> None:
+    """A header that ends its line, or a length that is not the body's, is our fault and ends it."""
+    received = await until_closed(port, b"GET " + path.encode() + b" HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+    assert b"stolen" not in received
+    assert received.count(b"HTTP/1.1 ") <= 1
+    assert b"content-length: 2\r\n" not in received
+
+
+@pytest.mark.parametrize("path", FRAMED_OTHERWISE)
+async def test_an_answer_framed_otherwise_is_sent_by_uvicorn(port: int, path: str) -> None:
+    """Chunked where no length is given; the last of its connection where it says so."""
+    received = await until_closed(port, b"GET " + path.encode() + LAST)
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\ndate: ")
+    assert body == (b"2\r\nok\r\n0\r\n\r\n" if path == "/unframed" else b"ok")
+
+
+async def test_a_streamed_answer_arrives_whole(port: int) -> None:
+    """What comes in several pieces is never held back until it is complete."""
+    received = await until_closed(port, b"GET /streamed" + LAST)
+    assert received.partition(b"\r\n\r\n")[2] == STREAMED * 2
