@@ -70,11 +70,13 @@ def bound_of(run: Run, quota: int, began_s: float, ended_s: float) -> int:
 def _charged(run: Run) -> dict[tuple[str, str], list[Operation]]:
     """The operations that were certainly charged, by who paid and under which policy."""
     charged = defaultdict(list)
+    strange = _passwords_of_nobody(run)
     for operation in run.operations:
         policy = POLICIES.get(operation.kind)
         if policy is None or operation.request.get("set_up"):
             continue
-        if operation.answer.get("code") in ("invalid_credentials", "wrong_password"):
+        # A right password may be refused too (the user was disabled meanwhile), and is not always charged.
+        if operation.status in (401, 403) and operation.request.get("password") in strange[operation.user]:
             charged[f"guesses at {operation.user}", "auth-failure"].append(operation)
         by_address = operation.kind in BY_ADDRESS
         if operation.status not in (_CHARGED_BY_ADDRESS if by_address else _CHARGED):
@@ -84,6 +86,18 @@ def _charged(run: Run) -> dict[tuple[str, str], list[Operation]]:
             charged[subject, policy].append(operation)
             charged[subject, "global"].append(operation)
     return charged
+
+
+def _passwords_of_nobody(run: Run) -> dict[str, set[object]]:
+    """By user, the passwords that were tried and never theirs."""
+    strange: dict[str, set[object]] = defaultdict(set)
+    for operation in run.of_kind("sign_in", "change_password"):
+        strange[operation.user].add(operation.request.get("password"))
+    for operation in run.of_kind("sign_up"):
+        strange[operation.user].discard(operation.request.get("password"))
+    for operation in run.of_kind("change_password"):
+        strange[operation.user].discard(operation.request.get("new_password"))
+    return strange
 
 
 def _full_windows(charged: list[Operation], quota: int, window_s: float) -> Iterator[tuple[float, int]]:

@@ -104,9 +104,18 @@ def _strangers(run: Run, shelf: Shelf, read: Operation) -> Iterator[Violation]:
             yield Violation(promise, detail, (read.number,))
             continue
         row = shelf.rows[position]
+        if read.ended_s < _asked_at_s(run, shelf.user, row):
+            detail = f"{shelf.user} was shown stake {stake_id} before it was asked for"
+            yield Violation("shown_stake_was_asked_for", detail, (read.number,))
         if (item.get("amount"), str(item.get("period"))) != (row.amount, row.period):
             detail = f"{shelf.user} was shown {item}, which is kept as {row}"
             yield Violation("shown_stake_is_as_kept", detail, (read.number,))
+
+
+def _asked_at_s(run: Run, user: str, row: StakeRow) -> float:
+    """When the stake was first asked for; long ago if never, which is another promise's to find."""
+    creates = run.creates.get((user, row.amount), ())
+    return min((create.started_s for create in creates), default=-math.inf)
 
 
 def _sweep(run: Run, shelf: Shelf) -> Iterator[Violation]:
@@ -121,8 +130,10 @@ def _sweep(run: Run, shelf: Shelf) -> Iterator[Violation]:
     due = 0
     for read in shelf.reads:
         while due < len(evidence) and evidence[due].since_s < read.started_s:
-            reasons[evidence[due].position] = reasons[evidence[due].position] or evidence[due].promise
-            must.switch_on(evidence[due].position)
+            one = evidence[due]
+            if reasons[one.position] != OLDER_THAN_A_WRITE:
+                reasons[one.position] = one.promise
+            must.switch_on(one.position)
             due += 1
         extra = [one for one in shaky[read.server] if one.told_s < read.started_s <= one.since_s]
         if read.kind == "get":
@@ -162,8 +173,7 @@ def _most_before(run: Run, shelf: Shelf) -> dict[int, tuple[int, int]]:
     """For each list: how many stakes may have been there above its first item, and below its last."""
     begun: list[tuple[float, int]] = []
     for position, row in enumerate(shelf.rows):
-        creates = run.creates.get((shelf.user, row.amount), [])
-        begun.append((min((create.started_s for create in creates), default=-math.inf), position))
+        begun.append((_asked_at_s(run, shelf.user, row), position))
     begun.sort()
     may, due = Counter(len(shelf.rows)), 0
     most = {}
