@@ -162,8 +162,7 @@ class _Exchange:
             headers=self.headers,
             path_params=self.scope.get("path_params", {}),
         )
-        address = self.container.client_address(self.scope)
-        return await pipeline.answer(self.call, self.scope["query_string"], address, self.receive)
+        return await pipeline.answer(self.call, self.scope, self.receive)
 
     def _problem(self, error: StakeholdError) -> Answer:
         self.error = error

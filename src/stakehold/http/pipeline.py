@@ -9,7 +9,7 @@ gate; after an unknown outcome the fence is left to expire, so that no reader ca
 import contextlib
 import dataclasses
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from stakehold.domain.errors import AuthenticationError, DatabaseError, StakeholdError
 from stakehold.domain.ports import Deadline
@@ -38,7 +38,7 @@ _JSON = (b"content-type", b"application/json")
 _READ_CACHE_CONTROL = (b"cache-control", b"private, no-cache")
 
 
-async def answer(call: Call, query_string: bytes, address: str, receive: Receive) -> Answer:
+async def answer(call: Call, scope: Scope, receive: Receive) -> Answer:
     """Answer one request for an operation. Raises StakeholdError and ClientGoneError."""
     operation = call.operation
     if operation.policy is None:
@@ -46,29 +46,35 @@ async def answer(call: Call, query_string: bytes, address: str, receive: Receive
         return await operation.handler(call)
     policies = call.container.services.gate.policies
     limits = (policies.get(operation.policy), policies.get(GLOBAL_POLICY))
-    subject = f"a:{address}"
     if operation.signed_in:
         try:
             claims = _verify_token(call)
         except AuthenticationError:
             # Nobody is signed in: the address pays, from what it has for everything together.
-            await _enter(call, subject, limits[1:])
+            await _enter(call, _address(call, scope), limits[1:])
             raise
         call.caller = Caller(user_id=claims.user_id, session_id=claims.session_id, epoch=claims.epoch)
         call.caller_text = claims.sub
         subject = f"u:{claims.sub}"
-    elif operation.charges_user and b"authorization" in call.headers:
-        with contextlib.suppress(AuthenticationError):
-            subject = f"u:{_verify_token(call).sub}"
-    refused = await _read(call, query_string, receive)
+    else:
+        subject = _address(call, scope)
+        if operation.charges_user and b"authorization" in call.headers:
+            with contextlib.suppress(AuthenticationError):
+                subject = f"u:{_verify_token(call).sub}"
+    refused = await _read(call, scope["query_string"], receive)
     try:
         entered = await _enter(call, subject, limits, whole=refused is None)
     except SessionRefusedError:
-        await _enter(call, f"a:{address}", limits[1:])
+        await _enter(call, _address(call, scope), limits[1:])
         raise
     if refused is not None:
         raise refused
     return await _serve(call, entered)
+
+
+def _address(call: Call, scope: Scope) -> str:
+    """The subject of those who are not signed in."""
+    return f"a:{call.container.client_address(scope)}"
 
 
 def _verify_token(call: Call) -> Claims:

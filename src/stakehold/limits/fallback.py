@@ -60,7 +60,9 @@ class LocalLog:
         now_s = self._clock.monotonic_s()
         logs = self._logs(subject)
         for policy in policies:
-            self._current(logs, policy, now_s).setdefault(request_id, now_s)
+            log = self._current(logs, policy, now_s)
+            if request_id not in log:
+                log[request_id] = now_s
 
     def admit(self, subject: str, policies: Sequence[Policy], request_id: str) -> Decision:
         """Let a request in on this process's word, if every share has room; a refusal charges nothing."""
@@ -98,9 +100,10 @@ class LocalLog:
         if log is None:
             log = logs[policy.name] = {}
             return log
+        begin_s = now_s - policy.window_s
         while log:
-            oldest = next(iter(log))
-            if log[oldest] > now_s - policy.window_s:
+            oldest, let_in_s = next(iter(log.items()))
+            if let_in_s > begin_s:
                 break
             del log[oldest]
         return log
