@@ -1,6 +1,6 @@
 """What a cached `GET /api/stake` costs in processor time, without sockets; and what each part of it costs.
 
-    .venv/bin/python -m bench.in_process [--rounds 7] [--requests 4000] [--parts] [--profile FILE]
+    .venv/bin/python -m bench.in_process [--rounds 30] [--parts] [--profile FILE]
 
 Bytes of requests go into the server's own protocol class, over a transport that only takes what is written;
 48 connections take turns, each sending its next request when it was answered. What is counted is the time of
@@ -11,8 +11,8 @@ the event loop's thread (`time.thread_time`), so that other processes on the mac
 - *Valkey*: the service with its own client and a real Valkey.
 
 `--parts` switches one feature off at a time, here alone, and shows what that saves; `--profile` writes what
-cProfile saw of the stubbed service. Rounds are interleaved; a figure is the least of its rounds, in which the
-machine disturbed it least.
+cProfile saw of the stubbed service. Rounds are short and interleaved, figures are medians: of the pairs of
+rounds with and without a part, what else the machine does falls on both alike.
 """
 
 import argparse
@@ -20,8 +20,8 @@ import asyncio
 import contextlib
 import cProfile
 import itertools
-import math
 import os
+import statistics
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -44,6 +44,7 @@ from stakehold.telemetry.threaded_stream import ThreadedStream
 
 CONNECTIONS = 48
 USERS = 1000
+REQUESTS_A_ROUND = 480
 
 
 class RecordedRedis:
@@ -187,28 +188,31 @@ class Bench:
     def __init__(self, clients: dict[str, Client]) -> None:
         self.clients = clients
 
-    async def least_us(self, rounds: int, requests: int) -> dict[str, float]:
-        """Least µs a request of each client."""
+    async def whole_us(self, rounds: int) -> dict[str, float]:
+        """µs a request of each client."""
         seen: dict[str, list[float]] = {name: [] for name in self.clients}
         for _ in range(rounds):
             for name, client in self.clients.items():
-                seen[name].append(await client.run(requests))
-        return {name: min(times) for name, times in seen.items()}
+                seen[name].append(await client.run(REQUESTS_A_ROUND))
+        return {name: statistics.median(times) for name, times in seen.items()}
 
-    async def parts_us(self, rounds: int, requests: int) -> dict[str, tuple[float, float]]:
+    async def parts_us(self, rounds: int) -> dict[str, list[float]]:
         """What switching a part off saves, in µs a request, stubbed and with Valkey."""
-        names = ("stubbed", "Valkey")
-        whole: dict[str, float] = dict.fromkeys(names, math.inf)
-        without = {part.name: dict.fromkeys(names, math.inf) for part in PARTS}
-        for _, part, name in itertools.product(range(rounds), PARTS, names):
-            client, times = self.clients[name], without[part.name]
-            whole[name] = min(whole[name], await client.run(requests))
+        clients = [self.clients[name] for name in ("stubbed", "Valkey")]
+        saved: dict[str, list[list[float]]] = {part.name: [[] for _ in clients] for part in PARTS}
+        for _, part, (column, client) in itertools.product(range(rounds), PARTS, enumerate(clients)):
+            before_us = await _warm_run(client)
             with part.off():
-                times[name] = min(times[name], await client.run(requests))
-        return {
-            part: (whole["stubbed"] - times["stubbed"], whole["Valkey"] - times["Valkey"])
-            for part, times in without.items()
-        }
+                without_us = await _warm_run(client)
+            whole_us = (before_us + await _warm_run(client)) / 2
+            saved[part.name][column].append(whole_us - without_us)
+        return {name: [statistics.median(column) for column in columns] for name, columns in saved.items()}
+
+
+async def _warm_run(client: Client) -> float:
+    """A round, after a few requests in which the interpreter gets used to what was patched."""
+    await client.run(4 * CONNECTIONS)
+    return await client.run(REQUESTS_A_ROUND)
 
 
 @contextlib.asynccontextmanager
@@ -221,7 +225,7 @@ async def prepared(stores: Stores) -> AsyncIterator[Bench]:
     recorded = RecordedRedis(RespRedis(stores.valkey.url, clock=clock, entropy=entropy, counters=Metrics()))
     clients: dict[str, Client] = {}
     async with contextlib.AsyncExitStack() as stack:
-        nowhere = stack.enter_context(Path(os.devnull).open("wb", buffering=0))
+        nowhere = stack.enter_context(Path(os.devnull).open("wb", buffering=0))  # noqa: SIM115
         for name, redis in (("stubbed", recorded), ("Valkey", None)):
             log = ThreadedStream(nowhere)
             stack.callback(log.close, 1.0)
@@ -246,22 +250,21 @@ async def measure(arguments: argparse.Namespace) -> None:
         _settle_memory()
         if arguments.profile:
             with cProfile.Profile() as profile:
-                await bench.clients["stubbed"].run(arguments.requests * arguments.rounds)
+                await bench.clients["stubbed"].run(arguments.rounds * REQUESTS_A_ROUND)
             profile.dump_stats(arguments.profile)
             return
-        for name, us in (await bench.least_us(arguments.rounds, arguments.requests)).items():
+        for name, us in (await bench.whole_us(arguments.rounds)).items():
             print(f"{name:12} {us:7.1f} µs")
         if arguments.parts:
             print(f"\n{'what a part costs, µs':64} {'stubbed':>8} {'Valkey':>8}")
-            for name, saved in (await bench.parts_us(arguments.rounds, arguments.requests)).items():
+            for name, saved in (await bench.parts_us(arguments.rounds)).items():
                 print(f"{name:64} {saved[0]:8.1f} {saved[1]:8.1f}")
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description="What a cached read costs, in process.")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=4000)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--parts", action="store_true", help="switch features off, one at a time")
     parser.add_argument("--profile", metavar="FILE", help="write a profile of the stubbed service instead")
     uvloop.run(measure(parser.parse_args()))

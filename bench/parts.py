@@ -1,4 +1,4 @@
-"""What a cached read is made of, and how each part is switched off: by patching, in the process of a benchmark.
+"""What a cached read is made of, and how each part is switched off: by patching, in a benchmark alone.
 
 Nothing here is an option of the service. A part whose place in the code has moved is an AttributeError.
 """

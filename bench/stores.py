@@ -1,10 +1,11 @@
 """The stores of a benchmark, the users in them, and the settings of the service that is measured.
 
 The limits do their whole work and refuse nobody. Their quotas are raised, since a benchmark's users ask far
-more often than people; that alone would let the logs grow to a size that none has by default. So the window is
-shortened as well, and requests go round a thousand users: at 10,000 requests a second each of them asks ten
-times a second, and a log holds the 50 of the last 5 seconds, of which each request sweeps the oldest. That is
-what a log of 60 or 100 a minute is like when its user never stops. The report says how many were in them.
+more often than people; that alone would let the logs grow to a size that none has by default. So the window
+is shortened as well, and requests go round a thousand users: at 10,000 requests a second each of them asks
+ten times a second, and a log holds the 50 of the last 5 seconds, of which each request sweeps the oldest.
+That is what a log of 60 or 100 a minute is like when its user never stops. The report says how many were in
+them.
 """
 
 import contextlib
