@@ -32,6 +32,7 @@ class Conformance:
         self._paths = {
             re.compile(re.sub(r"\{\w+\}", "[^/]+", path)): item for path, item in document["paths"].items()
         }
+        self._validators: dict[tuple[str, int], jsonschema.Draft202012Validator] = {}
         self._statuses = {kind["code"]: kind["status"] for kind in document["x-problems"]}
 
     def check(self, answer: httpx.Response) -> None:
@@ -74,8 +75,11 @@ class Conformance:
         schema = described["content"][media_type].get("schema")
         if not media_type.endswith("json") or schema is None:
             return
-        absolute = json.loads(json.dumps(schema).replace('"#/components', '"urn:document#/components'))
-        jsonschema.Draft202012Validator(absolute, registry=self._registry).validate(answer.json())
+        key = (operation["operationId"], answer.status_code)
+        if key not in self._validators:
+            absolute = json.loads(json.dumps(schema).replace('"#/components', '"urn:document#/components'))
+            self._validators[key] = jsonschema.Draft202012Validator(absolute, registry=self._registry)
+        self._validators[key].validate(answer.json())
 
     def _is_readiness(self, answer: httpx.Response) -> bool:
         return answer.request.url.path == "/readyz" and answer.status_code == 503
