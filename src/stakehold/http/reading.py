@@ -24,6 +24,8 @@ _REMEMBERED_QUERY_BYTES_MAX = 100
 NESTING_MAX = 32
 """Our bodies are flat. How deep a parser can go differs between Pythons; this does not."""
 
+_BLANKS = " \t"  # RFC 9110, section 5.6.3; what else Python takes for white space is none here.
+
 # Strings are taken whole, so that brackets in them do not count; one that never ends takes all the rest.
 _STRINGS_AND_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.?)*(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 _PATH_IN_MESSAGE = re.compile(r" - at `\$\.(?P<path>.*)`$")
@@ -122,15 +124,16 @@ async def read_body(
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         raise HttpError("unsupported_media_type", "Send the body as it is, without Content-Encoding.")
     media_type, _, parameters = headers.get(b"content-type", b"").decode("latin-1").partition(";")
-    if media_type.strip().lower() != "application/json" or not _is_utf8(parameters):
+    if media_type.strip(_BLANKS).lower() != "application/json" or not _is_utf8(parameters):
         raise HttpError("unsupported_media_type", "Send the body as application/json, in UTF-8.")
     return _decode(body, schema)
 
 
 def _is_utf8(parameters: str) -> bool:
     name, _, value = parameters.partition("=")
-    return not name.strip() or (
-        name.strip().lower() == "charset" and value.strip().strip('"').lower() in ("utf-8", "utf8")
+    return not name.strip(_BLANKS) or (
+        name.strip(_BLANKS).lower() == "charset"
+        and value.strip(_BLANKS).strip('"').lower() in ("utf-8", "utf8")
     )
 
 
@@ -163,13 +166,15 @@ def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
     try:
         # A first reading by the standard library alone notices a key given twice; numbers stay text, so
         # that their size costs nothing.
-        json.loads(
+        read = json.loads(
             body.decode("utf-8"),
-            object_pairs_hook=_refuse_repeated_keys,
+            object_pairs_hook=_object,
             parse_int=str,
             parse_float=str,
             parse_constant=_refuse_constant,
         )
+        if isinstance(read, FieldError):
+            raise ValidationError("A field is given twice.", fields=(read,))
         return msgspec.json.decode(body, type=schema)
     except msgspec.ValidationError as error:
         _refuse(error, query=False)
@@ -190,15 +195,14 @@ def _refuse_deep_nesting(body: bytes) -> None:
             depth -= 1
 
 
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | FieldError:
+    """The object, or what is wrong with it. Within another one it is refused in any case, for its type."""
     fields = dict(pairs)
-    if len(fields) != len(pairs):
-        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        repeated.encode()  # half of a surrogate pair is no text, and could not be named in the answer
-        raise ValidationError(
-            "A field is given twice.", fields=(FieldError(_pointer(repeated), "repeated", "Given twice."),)
-        )
-    return fields
+    if len(fields) == len(pairs):
+        return fields
+    repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
+    repeated.encode()  # half of a surrogate pair is no text, and could not be named in the answer
+    return FieldError(_pointer(repeated), "repeated", "Given twice.")
 
 
 def _pointer(name: str) -> str:
