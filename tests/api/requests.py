@@ -8,7 +8,7 @@ from tests.support.service import PASSWORD
 
 @dataclass(frozen=True)
 class Route:
-    """A POST with a JSON body. `sound` is one that its schema takes; `text` is a member of it that is text."""
+    """A POST with a JSON body. Its schema takes `sound`, where the member `text` is text."""
 
     path: str
     sound: dict[str, Any]
