@@ -1,6 +1,6 @@
 """Redis over its own protocol, RESP2: one connection for the whole process, shared by every caller.
 
-Commands of one turn of the event loop leave in one write. Replies are matched to callers by their order, as
+Commands of one turn of the event loop leave together, eight to a write. Replies are matched to callers by their order, as
 the protocol promises: a caller that times out or is cancelled leaves its place in the queue behind, so that
 the others still get their own. When the oldest command stays unanswered, the connection is given up and the
 next command opens a new one.
@@ -34,6 +34,9 @@ from stakehold.redis.port import (
 _STALL_S = 1.0  # how long the oldest command may stay unanswered, at least, before the connection is given up
 _TIMER_STEP_S = 0.01
 _UNSENT_BYTES_MAX = 16 * 1024 * 1024
+_COMMANDS_A_WRITE = 8
+"""A turn's first commands go out while its last are still to come, so that Redis and we work side by side:
+with all in one write at the end, each waited for the other's whole batch (docs/performance.md)."""
 _BACKOFF_BASE_S = 0.05
 _BACKOFF_CAP_S = 1.0
 _CLOSE_TIMEOUT_S = 1.0
@@ -120,12 +123,14 @@ class _Connection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._unsent.append(packed)
         self._unsent_bytes += len(packed)
+        if len(self._unsent) == _COMMANDS_A_WRITE:
+            self._flush()
         if waiting.deadline_s < self._timer_at_s:
             self._set_timer(waiting.deadline_s)
         return waiting.future
 
     def _flush(self) -> None:
-        if not self.ended and self._transport is not None:
+        if not self.ended and self._transport is not None and self._unsent:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
             self._unsent_bytes = 0
