@@ -1,9 +1,9 @@
 """Redis over its own protocol, RESP2: one connection for the whole process, shared by every caller.
 
-Commands of one turn of the event loop leave together, eight to a write. Replies are matched to callers by their order, as
-the protocol promises: a caller that times out or is cancelled leaves its place in the queue behind, so that
-the others still get their own. When the oldest command stays unanswered, the connection is given up and the
-next command opens a new one.
+Commands of one turn of the event loop leave together, eight to a write. Replies are matched to callers by
+their order, as the protocol promises: a caller that times out or is cancelled leaves its place in the queue
+behind, so that the others still get their own. When the oldest command stays unanswered, the connection is
+given up and the next command opens a new one.
 """
 
 import asyncio
