@@ -19,6 +19,9 @@ CONNECTIONS_PER_CORE = 10
 PROCESSES_MAX = 64
 DAY_S = 24 * 3600
 
+_REDIS_PORT = 6379
+_HTTP_PORTS = {"https": 443, "http": 80}
+
 
 class SettingsError(Exception):
     """The environment does not make sense; `problems` names each variable, and no secret's value."""
@@ -93,9 +96,12 @@ class RedisAddress:
 
     @property
     def name(self) -> str:
-        """What the ring knows it by: host, port and database, no credentials."""
+        """What the ring knows it by: host, port and database, written in one way, and no credentials."""
         parts = urlsplit(self.url)
-        return f"{parts.hostname}:{parts.port or ''}{parts.path.rstrip('/')}"
+        host = (parts.hostname or "").rstrip(".")
+        if self.token is None:
+            return f"{host}:{parts.port or _REDIS_PORT}/{int(parts.path.strip('/') or '0')}"
+        return f"{host}:{parts.port or _HTTP_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,19 +219,27 @@ class _Reader:
         if urls and rest_urls:
             self.problems.append("REDIS_URL and UPSTASH_REDIS_REST_URL are both set; there is one Redis.")
         if len(rest_urls) != len(tokens):
-            self.problems.append("UPSTASH_REDIS_REST_TOKEN: one token is needed for each address.")
+            self.problems.append(
+                "UPSTASH_REDIS_REST_TOKEN: one token is needed for each address; "
+                f"there are {len(tokens)} for {len(rest_urls)}."
+            )
+        if not all(token.isascii() and token.isprintable() for token in tokens):
+            self.problems.append("UPSTASH_REDIS_REST_TOKEN: a token is one word of ASCII.")
         if not urls and not rest_urls and self._production:
             self.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
         if not all(_is_address(url, ("redis", "rediss")) and _names_a_database(url) for url in urls):
             self.problems.append("REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database].")
-        if not all(_is_address(url, ("https", "http")) for url in rest_urls):
-            self.problems.append("UPSTASH_REDIS_REST_URL: this is no address that begins with https://.")
+        if not all(_is_address(url, tuple(_HTTP_PORTS)) and _is_bare(url) for url in rest_urls):
+            self.problems.append("UPSTASH_REDIS_REST_URL: this is no https://host, with the token apart.")
         if self.problems:
             return ()
         addresses = [RedisAddress(url) for url in urls]
         addresses += [RedisAddress(url, token) for url, token in zip(rest_urls, tokens, strict=True)]
-        if len({address.name for address in addresses}) != len(addresses):
-            self.problems.append("A Redis is given twice.")
+        names = [address.name for address in addresses]
+        if len(set(names)) != len(names):
+            variable = "REDIS_URL" if urls else "UPSTASH_REDIS_REST_URL"
+            twice = next(name for name in names if names.count(name) > 1)
+            self.problems.append(f"{variable}: a Redis is given twice: {twice}.")
         return tuple(addresses)
 
 
@@ -242,7 +256,14 @@ def _names_a_database(url: str) -> bool:
     """Whether a Redis address has a host, and no path but the number of a database."""
     parts = urlsplit(url)
     number = parts.path.strip("/") or "0"
-    return bool(parts.hostname and number.isdecimal() and not parts.query and not parts.fragment)
+    is_number = number.isascii() and number.isdecimal()
+    return bool(parts.hostname and is_number and not parts.query and not parts.fragment)
+
+
+def _is_bare(url: str) -> bool:
+    """Whether a REST address has a host, and nothing that could be a credential."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and not (parts.username or parts.password or parts.query or parts.fragment)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
