@@ -318,7 +318,8 @@ async def test_what_waits_to_be_written_is_bounded(make: Make) -> None:
         with pytest.raises(RedisUnavailableError, match="too many") as beyond:
             await command
         assert beyond.value.outcome_unknown is False
-    assert 15 <= len(commands) - len(refused) <= 17
+    # 16 here, and what the kernel takes off our hands.
+    assert 15 <= len(commands) - len(refused) <= 27
     await redis.close()
     await asyncio.gather(*commands, return_exceptions=True)
     answered.set()
