@@ -4,6 +4,7 @@
 #   make run     PostgreSQL, Valkey, a demo user and the service, on http://127.0.0.1:8000 (PORT=9000 make run)
 #   make test    all tests              make test ARGS="tests/unit/domain -q"
 #   make lint    layout, lint, types, imports
+#   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
 #   make lock    choose versions anew, for pyproject.toml as it is
 
 VENV := .venv
@@ -13,7 +14,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
 ARGS ?=
 
-.PHONY: run test lint lock
+.PHONY: run test lint bench lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -27,6 +28,9 @@ lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m bench $(ARGS)
 
 lock: $(VENV)/dev.stamp
 	$(PIP) install uv==$(UV_VERSION)

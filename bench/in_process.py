@@ -118,7 +118,7 @@ class Client:
         self._wires = [Wire(self._go_on) for _ in range(CONNECTIONS)]
         state = ServerState()
         for wire in self._wires:
-            wire.protocol = config.http_protocol_class(config, state, {})  # type: ignore[operator, call-arg]
+            wire.protocol = config.http_protocol_class(config, state, {})  # type: ignore[call-arg]
             wire.protocol.connection_made(wire)
 
     async def run(self, count: int) -> float:
