@@ -342,6 +342,15 @@ def _one_too_many(run: Broken) -> bool:
     return True
 
 
+def _refused_too_soon(run: Broken) -> bool:
+    read = run.one("me")
+    if read is None:
+        return False
+    run.add("me", read, 429)
+    run.replace(run.operations[-1], started_s=1000.0, ended_s=1000.1)
+    return run.answer(run.operations[-1], **{"code": "rate_limited", "violated-policies": ["account"]})
+
+
 def _no_headers(name: str, *statuses: int) -> Breach:
     def breach(run: Broken) -> bool:
         found = [one for one in run.operations if one.status in statuses and name in one.answer]
@@ -414,6 +423,7 @@ BREACHES: dict[str, tuple[Breach, ...]] = {
     "acknowledged_session_is_kept": (_session_is_lost,),
     "changed_password_holds": (_old_password_works, _new_password_is_refused),
     "at_most_the_quota": (_one_too_many,),
+    "refused_only_when_used_up": (_refused_too_soon,),
     "answer_is_documented": (_with("list", status=500), _strange_code, _unknown_outcome_of_a_read),
     "request_is_answered": (_with("me", status=None),),
     "answer_is_in_time": (_takes_long,),

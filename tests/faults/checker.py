@@ -29,6 +29,7 @@ PROMISES: tuple[Callable[[Run], Iterator[Violation]], ...] = (
     sessions.ends_are_kept,
     sessions.changed_password_holds,
     limits.at_most_the_quota,
+    limits.refused_only_when_used_up,
     answers.answer_is_documented,
     answers.request_is_answered,
     answers.answer_is_in_time,

@@ -52,8 +52,8 @@ class _Client:
 
 
 class _Refusal(Exception):
-    def __init__(self, status: int, code: str) -> None:
-        self.status, self.code = status, code
+    def __init__(self, status: int, code: str, **members: Any) -> None:
+        self.status, self.members = status, {"code": code, **members}
 
 
 class Imagined:
@@ -243,7 +243,7 @@ class Imagined:
                 raise _Refusal(503, "outcome_unknown")
         except _Refusal as refusal:
             retry = {"retry-after": "1"} if refusal.status in (429, 503) else {}
-            return refusal.status, {"code": refusal.code, **headers, **retry}
+            return refusal.status, {**refusal.members, **headers, **retry}
         return status, {**body, **headers}
 
     def _charge(self, name: str, kind: str, request: Members) -> None:
@@ -259,7 +259,7 @@ class Imagined:
             quota, window_s = RULES.limits[policy]
             times = self._charged.setdefault((who, policy), [])
             if sum(time_s > self._now_s - window_s for time_s in times) >= quota:
-                raise _Refusal(429, "rate_limited")
+                raise _Refusal(429, "rate_limited", **{"violated-policies": [policy]})
         for key in names[:2]:
             self._charged[key].append(self._now_s)
 

@@ -284,6 +284,30 @@ def test_a_loss_of_redis_allows_the_documented_worst_case_and_no_more(
         assert scene.found(rules) == found
 
 
+@pytest.mark.parametrize(
+    ("reads", "faults", "found"),
+    [
+        (8, [], []),
+        (7, [], ["refused_only_when_used_up"]),
+        (2, [("redis_away", 0, 3.0, 4.0)], []),
+        (1, [("redis_away", 0, 3.0, 4.0)], ["refused_only_when_used_up"]),
+        (2, [("redis_away", 0, -20.0, -9.0)], ["refused_only_when_used_up"]),
+    ],
+)
+def test_nobody_is_refused_before_the_quota_or_after_a_loss_the_share(
+    reads: int, faults: list[tuple[FaultKind, int, float, float]], found: list[str]
+) -> None:
+    """A quota of 8 is used up by 8; for a window after a loss one process's share of it, 2, may be."""
+    rules = Rules(limits={**RULES.limits, "stake-read": (8, 10.0)}, processes=4)
+    scene = Scene()
+    for fault in faults:
+        scene.fault(*fault)
+    _reads(scene, *(1.0 + number / 10 for number in range(reads)))
+    problem = {"code": "rate_limited", "violated-policies": ["stake-read"], "retry-after": "1"}
+    scene.did("list", 9.0, status=429, answer=problem)
+    assert scene.found(rules) == found
+
+
 def test_a_stopped_server_has_the_time_it_was_stopped_for_and_no_more() -> None:
     """A process that does not run cannot answer; from its going on the bound counts."""
     for stopped_s, found in ((5.0, []), (4.0, ["answer_is_in_time"])):

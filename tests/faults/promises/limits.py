@@ -8,7 +8,7 @@ import bisect
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.faults.history import Operation
+from tests.faults.history import Fault, Operation
 from tests.faults.promises.run import SETTLE_S, Run, Violation, text_of
 
 POLICIES = {
@@ -29,6 +29,9 @@ BY_ADDRESS = frozenset({"sign_up", "sign_in", "refresh"})
 _CHARGED = frozenset({200, 201, 204, 304, 403, 404, 409, 422})
 _CHARGED_BY_ADDRESS = _CHARGED | {401}
 
+_SLACK_S = 1.0
+_LATE_S = 60.0
+
 
 def at_most_the_quota(run: Run) -> Iterator[Violation]:
     """No window has more requests of a subject than the quota, or than the worst case if Redis was lost."""
@@ -44,27 +47,65 @@ def at_most_the_quota(run: Run) -> Iterator[Violation]:
                 break
 
 
+def refused_only_when_used_up(run: Run) -> Iterator[Violation]:
+    """A user is refused by a limit only when as many requests as it allows may have been charged.
+
+    Of the quota, while Redis keeps its data; of one process's share, for a window after a loss.
+    """
+    may_be_charged = _may_be_charged(run)
+    for refused in run.of_kind(*POLICIES):
+        violated = refused.answer.get("violated-policies")
+        if refused.status != 429 or refused.kind in BY_ADDRESS or not isinstance(violated, list):
+            continue
+        for policy in {POLICIES[refused.kind], "global"} & set(violated):
+            quota, window_s = run.rules.limits[policy]
+            lost = _losses(run, refused.started_s - window_s, refused.ended_s)
+            least = max(1, quota // run.rules.processes) if lost else quota
+            starts, ends = may_be_charged[refused.user, policy]
+            over = bisect.bisect_left(ends, refused.started_s - window_s - _SLACK_S)
+            count = bisect.bisect_right(starts, refused.ended_s) - over
+            if count < least:
+                detail = f"{refused.user} was refused by {policy} after at most {count} requests of {least}"
+                yield Violation("refused_only_when_used_up", detail, (refused.number,))
+
+
+def _may_be_charged(run: Run) -> dict[tuple[str, str], tuple[list[float], list[float]]]:
+    """When what a user may have been charged for started, and when it ended at the latest, each in order."""
+    times: dict[tuple[str, str], tuple[list[float], list[float]]] = defaultdict(lambda: ([], []))
+    for operation in run.of_kind(*POLICIES):
+        if operation.kind in BY_ADDRESS or operation.status == 429:
+            continue
+        # Without an answer it may be done by a server that goes on later.
+        late_s = _LATE_S if operation.status is None else 0.0
+        for policy in (POLICIES[operation.kind], "global"):
+            starts, ends = times[operation.user, policy]
+            starts.append(operation.started_s)
+            ends.append(operation.ended_s + late_s)
+    for _, ends in times.values():
+        ends.sort()
+    return times
+
+
 def bound_of(run: Run, quota: int, began_s: float, ended_s: float) -> int:
     """The most that may pass in a window: docs/adr/0003."""
-    lost = [
-        fault
-        for fault in run.faults
-        if fault.kind in ("redis_away", "redis_wiped", "server_stopped")
-        and fault.began_s <= ended_s
-        and fault.ended_s + SETTLE_S >= began_s
-    ]
+    lost = _losses(run, began_s, ended_s)
     if not lost:
         return quota
     share = max(1, quota // run.rules.processes)
-    started = [
-        fault
-        for fault in run.faults
-        if fault.kind == "server_killed" and fault.began_s <= ended_s and fault.ended_s + SETTLE_S >= began_s
-    ]
+    started = _touching(run, ("server_killed",), began_s, ended_s)
     bound = quota + (run.rules.processes - 1 + len(started)) * share
     # A process that first meets Redis after it forgot cannot know, and follows Redis alone.
     forgot = any(fault.kind in ("redis_wiped", "redis_away") for fault in lost)
     return bound + (quota if forgot and started else 0)
+
+
+def _losses(run: Run, began_s: float, ended_s: float) -> list[Fault]:
+    return _touching(run, ("redis_away", "redis_wiped", "server_stopped"), began_s, ended_s)
+
+
+def _touching(run: Run, kinds: tuple[str, ...], began_s: float, ended_s: float) -> list[Fault]:
+    """Faults at any server that had their effect within this time."""
+    return run.hits(kinds, None, began_s - SETTLE_S, ended_s)
 
 
 def _charged(run: Run) -> dict[tuple[str, str], list[Operation]]:

@@ -82,13 +82,13 @@ class Run:
             creates[operation.user, str(operation.request["amount"])].append(operation)
         return dict(creates)
 
-    def hits(self, kinds: Iterable[str], server: int, began_s: float, ended_s: float) -> list[Fault]:
-        """Faults of these kinds that touched this server in this time, both ends included."""
+    def hits(self, kinds: Iterable[str], server: int | None, began_s: float, ended_s: float) -> list[Fault]:
+        """Faults of these kinds that touched this server, or any if None, in this time, ends included."""
         return [
             fault
             for kind in kinds
             for fault in self._faults[kind].within(began_s, ended_s)
-            if ANY_SERVER in (fault.server, server) or fault.server == server
+            if server in (None, ANY_SERVER) or fault.server in (ANY_SERVER, server)
         ]
 
     @cached_property
