@@ -24,6 +24,8 @@ _REMEMBERED_QUERY_BYTES_MAX = 100
 NESTING_MAX = 32
 """Our bodies are flat. How deep a parser can go differs between Pythons; this does not."""
 
+# A name or address with a port, as a URI may have it; no comma, which is how a second Host is seen.
+_HOST = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+;=:\[\]]+")
 _BLANKS = " \t"  # RFC 9110, section 5.6.3; what else Python takes for white space is none here.
 
 # Strings are taken whole, so that brackets in them do not count; one that never ends takes all the rest.
@@ -56,8 +58,11 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
         headers[name] = headers[name] + b", " + value if name in headers else value
     if size > HEADER_BYTES_MAX:
         raise HttpError("header_fields_too_large", f"The header may have {HEADER_BYTES_MAX} bytes in all.")
-    if scope["http_version"] == "1.1" and (b"host" not in headers or b"," in headers[b"host"]):
+    host = headers.get(b"host")
+    if (host is None and scope["http_version"] == "1.1") or (host and not _HOST.fullmatch(host)):
         raise MalformedRequestError("A request has one Host (RFC 9112, section 3.2).")
+    if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        raise MalformedRequestError("A body is sent as it is, or chunked: no other transfer coding is read.")
     return headers
 
 
