@@ -82,6 +82,12 @@ async def person(api: ServedService, api_url: str, conformance: Conformance) -> 
 
 
 @pytest.fixture(scope="session")
+def resident(api: ServedService) -> bytes:
+    """The Authorization field of a user with a session who owns nothing, for requests that change nothing."""
+    return b"Authorization: Bearer " + asyncio.run(api.enrol("resident")).token.encode()
+
+
+@pytest.fixture(scope="session")
 def seed() -> int:
     """Of what is generated; STAKEHOLD_TEST_SEED sets it."""
     return int(os.environ.get("STAKEHOLD_TEST_SEED") or secrets.randbelow(2**32))
