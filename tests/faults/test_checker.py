@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.faults.breaches import BREACHES, Breach, Broken
+from tests.faults.breaches import BREACHES
+from tests.faults.broken import Breach, Broken
 from tests.faults.checker import Rules, check
 from tests.faults.final_state import FinalState, SessionRow, StakeRow, UserRow
 from tests.faults.history import ANY_SERVER, Fault, FaultKind, History, Operation, classify
