@@ -33,6 +33,9 @@ class PostgresProxy:
         self.connections = 0
         self.answers_to_cut = 0
         self.requests_to_cut = 0
+        self.runs_to_cut = 0
+        self.delay_s = 0.0
+        """Hold back every frame of answers this long."""
         self._containing = ""
 
     @property
@@ -49,6 +52,15 @@ class PostgresProxy:
         """For the next `count` statements with this text: cut the connection before PostgreSQL sees them."""
         self.requests_to_cut = count
         self._containing = containing
+
+    def cut_runs(self, count: int, containing: str = "") -> None:
+        """For the next `count` statements with this text: cut the connection while PostgreSQL runs them."""
+        self.runs_to_cut = count
+        self._containing = containing
+
+    def cut_nothing_more(self) -> None:
+        """Forget what was still to be cut."""
+        self.answers_to_cut = self.requests_to_cut = self.runs_to_cut = 0
 
     def is_cut(self, text: str, left: int) -> bool:
         """Whether a statement is one of the `left` that are still to be cut."""
@@ -126,6 +138,8 @@ class PostgresProxy:
 
     async def pass_down(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         """Write to the client once the proxy is not stalled and answers are not held."""
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         await self._open.wait()
         await self._answering.wait()
         writer.write(data)
@@ -141,6 +155,7 @@ class _Session:
         self._texts: dict[bytes, str] = {}
         self._bound = b""
         self._withhold = False
+        self._leave_after_sync = False
         self._started = asyncio.Event()
 
     async def upward(self, client_in: asyncio.StreamReader) -> None:
@@ -154,6 +169,8 @@ class _Session:
                     _abort(self._pair)
                     return
                 await self._proxy.pass_up(server_out, frame)
+                if self._leave_after_sync and kind in (b"S", b"Q"):
+                    return  # Which closes both: PostgreSQL has been given all of it, and runs it.
 
     async def downward(self, server_in: asyncio.StreamReader) -> None:
         """From PostgreSQL to the client; ReadyForQuery ('Z') comes when a statement has been committed."""
@@ -202,6 +219,9 @@ class _Session:
             if self._proxy.is_cut(text, self._proxy.answers_to_cut):
                 self._proxy.answers_to_cut -= 1
                 self._withhold = True
+            elif self._proxy.is_cut(text, self._proxy.runs_to_cut):
+                self._proxy.runs_to_cut -= 1
+                self._leave_after_sync = True
         return True
 
 
