@@ -1,5 +1,6 @@
 """Asks a server one thing, and writes down what was asked, when, and what came back."""
 
+import asyncio
 import base64
 import itertools
 import json
@@ -14,6 +15,9 @@ from tests.faults.history import History, Operation, classify
 
 PATIENCE_S = 12.0
 """Longer than any answer may take, so that one which takes longer is seen."""
+
+HASHES_AT_ONCE = 2
+"""Hashing a password takes the machine's cores, which the servers' event loops, and ours, need as well."""
 
 _KEPT_HEADERS = (
     "x-request-id",
@@ -48,6 +52,8 @@ class Recorder:
     def __init__(self, cluster: Cluster, history: History) -> None:
         self.cluster = cluster
         self.history = history
+        self.hashing = asyncio.Semaphore(HASHES_AT_ONCE)
+        """To be held while asking for what needs a hash."""
         self._numbers = itertools.count(1)
 
     def number(self) -> int:

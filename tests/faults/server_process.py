@@ -1,4 +1,4 @@
-"""One server process of a campaign: the real one, but for a clock that can be moved and, maybe, a planted bug.
+"""One server process of a campaign: the real one, but that its clock can be moved, and a bug planted.
 
     python -m tests.faults.server_process --port PORT --clock FILE
 

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from tests.faults.history import ANY_SERVER, Operation
 from tests.faults.recorder import Call, Members, Recorder, claims_of
@@ -23,6 +24,8 @@ LIMITS = {
 
 PERIODS = (1, 3, 6, 12)
 KEPT_IN_MIND = 50
+NEWCOMERS_ACTS = 8
+NEWCOMERS_PACE_S = 0.3
 _WEIGHTS = {
     "list": 45, "get": 12, "create": 30, "me": 4, "refresh": 2, "sign_out": 1, "spent_refresh": 0.3,
     "wrong_password": 0.3, "sign_in": 0.3,
@@ -120,14 +123,16 @@ class Client:
         """Make the user."""
         asked = {"password": self.user.passwords[0], "address": self._address}
         body = {"username": self.user.name, "password": self.user.passwords[0]}
-        return await self._ask(server, "sign_up", "POST", "/api/users", asked, body=body, signed_in=False)
+        async with self._recorder.hashing:
+            return await self._ask(server, "sign_up", "POST", "/api/users", asked, body=body, signed_in=False)
 
     async def sign_in(self, server: int, password: str | None = None) -> Operation:
         """Begin a session."""
         password = password or self.user.passwords[-1]
         asked = {"password": password, "address": self._address}
         body = {"username": self.user.name, "password": password}
-        done = await self._ask(server, "sign_in", "POST", "/api/auth", asked, body=body, signed_in=False)
+        async with self._recorder.hashing:
+            done = await self._ask(server, "sign_in", "POST", "/api/auth", asked, body=body, signed_in=False)
         if done.outcome == "ok":
             self._take(done)
         elif done.status == 401 and password in self.user.passwords:
@@ -265,6 +270,39 @@ class Client:
 
 
 _OF_A_PAGE = frozenset({"items", "hasMore", "nextCursor", "id", "amount", "period"})
+
+
+class Runner(Protocol):
+    """Whoever asks until told to stop."""
+
+    async def run(self, until: Callable[[], bool]) -> None:
+        """Ask until told to stop."""
+        ...
+
+
+class Newcomers:
+    """One new user after the other signs up, asks a few things, and is not seen again."""
+
+    def __init__(
+        self, number: int, recorder: Recorder, rng: random.Random, intentions: "itertools.count[int]"
+    ) -> None:
+        self._number = number
+        self._recorder = recorder
+        self._random = rng
+        self._intentions = intentions
+
+    async def run(self, until: Callable[[], bool]) -> None:
+        """Ask until told to stop."""
+        for count in itertools.count(1):
+            user = User(f"newcomer-{count}", [PASSWORD])
+            client = Client(
+                self._number, user, self._recorder, self._random, self._intentions, pace_s=NEWCOMERS_PACE_S
+            )
+            await client.sign_up(self._random.randrange(len(self._recorder.cluster.servers)))
+            left = itertools.count(-NEWCOMERS_ACTS)
+            await client.run(lambda left=left: until() or next(left) == 0)  # type: ignore[misc]
+            if until():
+                return
 
 
 async def enrolled(
