@@ -3,6 +3,7 @@
 #
 #   make run     PostgreSQL, Valkey, a demo user and the service, on http://127.0.0.1:8000 (PORT=9000 make run)
 #   make test    all tests              make test ARGS="tests/unit/domain -q"
+#   make soak    faults under load for SOAK_MINUTES (30); SEED=… repeats what a run did
 #   make lint    layout, lint, types, imports
 #   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
 #   make lock    choose versions anew, for pyproject.toml as it is
@@ -22,6 +23,9 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	$(VENV)/bin/pytest $(ARGS)
+
+soak: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m tests.faults.soak
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check
