@@ -15,7 +15,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
 ARGS ?=
 
-.PHONY: run test lint bench lock
+.PHONY: run test soak lint bench lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
