@@ -85,7 +85,7 @@ class Scene:
     def __init__(self) -> None:
         self.history = History()
         self.stakes: list[StakeRow] = []
-        self.did("sign_up", 0.0, answer={"id": "u"}, set_up=True)
+        self.did("sign_up", 0.0, answer={"id": "u"}, password="first", set_up=True)
 
     def did(
         self, kind: str, at_s: float, *, server: int = 0, status: int = 200, answer: Any = (), **request: Any
@@ -243,6 +243,30 @@ def test_an_ended_session_may_be_taken_only_where_its_end_could_not_be_told(
         scene.did("me", 11.0, server=use_server)
     assert scene.found() == found
     assert ENTRY_AGE_MAX_S > PAGE_AGE_MAX_S
+
+
+@pytest.mark.parametrize(
+    ("kind", "at_s", "status", "request_", "found"),
+    [
+        ("sign_out", 10.05, 204, {"all": True}, []),
+        ("sign_out", 10.05, 204, {"all": False}, ["changed_password_holds"]),
+        ("sign_out", 9.0, 204, {"all": True}, ["changed_password_holds"]),
+        ("sign_out", 9.0, 503, {"all": True}, []),
+        ("disable", 5.0, 200, {}, []),
+        ("disable", 11.0, 200, {}, ["changed_password_holds"]),
+        ("me", 10.0, 200, {}, ["changed_password_holds"]),
+    ],
+)
+def test_the_right_password_is_refused_only_to_who_is_disabled_or_signed_out_meanwhile(
+    kind: str, at_s: float, status: int, request_: dict[str, object], found: list[str]
+) -> None:
+    """Signing out everywhere ends the signing-in that is under way as well."""
+    scene = Scene()
+    answer = {"code": "outcome_unknown", "retry-after": "1"} if status == 503 else ()
+    scene.did(kind, at_s, status=status, answer=answer, **request_)
+    refused = {"code": "invalid_credentials"}
+    scene.did("sign_in", 10.0, status=401, answer=refused, password="first", address="192.0.2.1")
+    assert scene.found() == found
 
 
 def _reads(scene: Scene, *times_s: float) -> None:

@@ -120,7 +120,7 @@ def changed_password_holds(run: Run) -> Iterator[Violation]:
                 detail = f"{sign_in.user} signed in with a password that was not theirs"
                 yield Violation("changed_password_holds", detail, (sign_in.number,))
             refused = sign_in.answer.get("code") == "invalid_credentials"
-            if refused and possible == {password} and not _may_be_disabled(operations, sign_in):
+            if refused and possible == {password} and not _may_be_refused(operations, sign_in):
                 detail = f"{sign_in.user} was refused the only password there was"
                 yield Violation("changed_password_holds", detail, (sign_in.number,))
 
@@ -203,5 +203,14 @@ def _may_end(operation: Operation, use: Operation, repeated: set[str]) -> bool:
     return operation.kind in ("sign_out", "change_password", "disable")
 
 
-def _may_be_disabled(operations: list[Operation], sign_in: Operation) -> bool:
-    return any(one.kind in ("disable", "enable") and one.started_s < sign_in.ended_s for one in operations)
+def _may_be_refused(operations: list[Operation], sign_in: Operation) -> bool:
+    """Whether the right password may be refused: disabled, or signed out everywhere while signing in."""
+    for one in operations:
+        if one.started_s >= sign_in.ended_s or one.outcome == "fail":
+            continue
+        if one.kind in ("disable", "enable"):
+            return True
+        meanwhile = one.ended_s > sign_in.started_s or one.outcome == "unknown"
+        if one.kind == "sign_out" and one.request.get("all") and meanwhile:
+            return True
+    return False
