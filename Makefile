@@ -4,6 +4,7 @@
 #   make run     PostgreSQL, Valkey, a demo user and the service, on http://127.0.0.1:8000 (PORT=9000 make run)
 #   make test    all tests              make test ARGS="tests/unit/domain -q"
 #   make soak    faults under load for SOAK_MINUTES (30); SEED=… repeats what a run did
+#   make soak-api  more generated requests, EXAMPLES (100) an operation; SEED=… repeats them
 #   make lint    layout, lint, types, imports
 #   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
 #   make lock    choose versions anew, for pyproject.toml as it is
@@ -15,7 +16,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
 ARGS ?=
 
-.PHONY: run test soak lint bench lock
+.PHONY: run test soak soak-api lint bench lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -26,6 +27,9 @@ test: $(VENV)/dev.stamp
 
 soak: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m tests.faults.soak
+
+soak-api: $(VENV)/dev.stamp
+	STAKEHOLD_SOAK_EXAMPLES=$${EXAMPLES:-100} STAKEHOLD_TEST_SEED=$(SEED) $(VENV)/bin/pytest tests/api/test_campaign.py
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check
