@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
+from tests.support.cockroach import COCKROACH_URL, Cockroach
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
 
@@ -91,19 +92,34 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
     return "migrated_template"
 
 
+@pytest.fixture(scope="session")
+def cockroach() -> Iterator[Cockroach | None]:
+    """The real cluster on which databases are made instead, where COCKROACH_URL names one."""
+    cluster = Cockroach(COCKROACH_URL) if COCKROACH_URL else None
+    yield cluster
+    if cluster is not None:
+        cluster.drop_all()
+
+
 @pytest.fixture
-def empty_database_url(postgres: EmbeddedPostgres) -> str:
+def empty_database_url(cockroach: Cockroach | None, request: pytest.FixtureRequest) -> str:
     """A new database with nothing in it."""
     name = f"empty_{next(_database_numbers)}"
+    if cockroach is not None:
+        return cockroach.create(name, migrated=False)
+    postgres: EmbeddedPostgres = request.getfixturevalue("postgres")
     asyncio.run(_create_database(postgres, name, None))
     return postgres.database_url(name)
 
 
 @pytest.fixture
-def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str:
+def database_url(cockroach: Cockroach | None, request: pytest.FixtureRequest) -> str:
     """A new, migrated database."""
     name = f"test_{next(_database_numbers)}"
-    asyncio.run(_create_database(postgres, name, migrated_template))
+    if cockroach is not None:
+        return cockroach.create(name, migrated=True)
+    postgres: EmbeddedPostgres = request.getfixturevalue("postgres")
+    asyncio.run(_create_database(postgres, name, request.getfixturevalue("migrated_template")))
     return postgres.database_url(name)
 
 
