@@ -5,6 +5,8 @@
 #   make test    all tests              make test ARGS="tests/unit/domain -q"
 #   make soak    faults under load for SOAK_MINUTES (30); SEED=… repeats what a run did
 #   make soak-api  more generated requests, EXAMPLES (100) an operation; SEED=… repeats them
+#   make coverage  all tests, and the branches of src/ that they do not reach
+#   make test-cockroach  the database's tests on the cluster that COCKROACH_URL names (tests/support/cockroach.py)
 #   make lint    layout, lint, types, imports
 #   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
 #   make lock    choose versions anew, for pyproject.toml as it is
@@ -16,7 +18,7 @@ LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-
 	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
 ARGS ?=
 
-.PHONY: run test soak soak-api lint bench lock
+.PHONY: run test coverage test-cockroach soak soak-api lint bench lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -30,6 +32,18 @@ soak: $(VENV)/dev.stamp
 
 soak-api: $(VENV)/dev.stamp
 	STAKEHOLD_SOAK_EXAMPLES=$${EXAMPLES:-100} STAKEHOLD_TEST_SEED=$(SEED) $(VENV)/bin/pytest tests/api/test_campaign.py
+
+coverage: $(VENV)/dev.stamp
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest $(ARGS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
+
+# What looks at PostgreSQL's own tables, or kills the server, stays with the embedded one.
+test-cockroach: $(VENV)/dev.stamp
+	@test -n "$$COCKROACH_URL" || { echo "COCKROACH_URL names no cluster." >&2; exit 2; }
+	$(VENV)/bin/pytest tests/cockroach tests/unit/database --ignore tests/unit/database/test_pool.py \
+		--ignore tests/unit/database/test_recovery.py $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(VENV)/bin/ruff check
