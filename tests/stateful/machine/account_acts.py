@@ -2,7 +2,7 @@
 
 import base64
 import json
-from typing import Any
+from typing import Any, Literal
 
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
@@ -164,7 +164,8 @@ async def change_password(
 async def set_enabled(conduct: Conduct, user: User, enabled: bool, *, at: int, faults: Faults = CALM) -> None:
     """Enable or disable a user, as an operator does: again, when it failed."""
     process = conduct.processes[at]
-    services, status = process.container.services, "active" if enabled else "disabled"
+    services = process.container.services
+    status: Literal["active", "disabled"] = "active" if enabled else "disabled"
     statements = tuple(fault for fault in faults.statements if fault not in KILLS)
     process.fate.meet(Faults(statements, faults.late, faults.trips))
     try:
@@ -184,6 +185,6 @@ async def signed_in(conduct: Conduct, user: User) -> Access:
     for access in reversed(user.accesses):
         if access.refusal(conduct.now_ms) is None:
             return access
-    access = await sign_in(conduct, user.name, user.password, at=0)
-    assert access is not None
-    return access
+    new = await sign_in(conduct, user.name, user.password, at=0)
+    assert new is not None
+    return new

@@ -163,12 +163,26 @@ class Conduct:
             self.processes[each] = await self.world.start_process()
             self.processes[each].fate.redis_away = self.redis_is_away
 
-    async def set_redis_away(self, away: bool) -> None:
-        """Take Redis away from every process, or give it back and wait until it is found."""
+    async def take_redis_away(self, *, crashed: bool) -> None:
+        """Let no process reach Redis. One that crashed comes back with what it holds now, and no more."""
+        if self.redis_is_away:
+            return
+        if crashed:
+            await self.world.stores.remember_redis()
+        self._set_redis_away(True)
+
+    async def give_redis_back(self) -> None:
+        """Let Redis be reached, and wait until every process has found it."""
+        if not self.redis_is_away:
+            return
+        await self.world.stores.restore_redis()
+        self._set_redis_away(False)
+        await self._find_redis()
+
+    def _set_redis_away(self, away: bool) -> None:
         self.redis_is_away = away
         for process in self.processes:
             process.fate.redis_away = away
-        await self._find_redis()
 
     async def rows(self) -> dict[str, UserRow]:
         """What the database holds."""

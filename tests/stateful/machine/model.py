@@ -192,7 +192,7 @@ class User:
 
 @dataclass
 class Model:
-    """Everybody, and when something next changes by time alone."""
+    """Everybody."""
 
     users: list[User] = field(default_factory=list)
 
@@ -200,11 +200,12 @@ class Model:
         """The user of this name."""
         return next((user for user in self.users if user.name == name), None)
 
-    def edges(self, now_ms: int) -> list[int]:
-        """The moments after now at which something expires or matures."""
-        moments = {access.expires_at_ms for user in self.users for access in user.accesses}
-        for user in self.users:
-            moments |= {stake.matures_at_ms for stake in user.stakes}
-            moments |= {key.expires_at_ms for key in user.keys.values()}
-            moments |= {session.expires_at_ms for session in user.sessions}
-        return sorted(moment for moment in moments if moment > now_ms + 1)
+    def edges(self, user: User, kind: str, now_ms: int) -> list[int]:
+        """The moments after now at which something of the user's expires or matures, soonest first."""
+        moments = {
+            "token": [access.expires_at_ms for access in user.accesses],
+            "refresh": [session.expires_at_ms for session in user.sessions if not session.ended],
+            "key": [key.expires_at_ms for key in user.keys.values()],
+            "maturity": [stake.matures_at_ms for stake in user.stakes],
+        }[kind]
+        return sorted({moment for moment in moments if moment > now_ms + 1})

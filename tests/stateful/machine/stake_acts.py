@@ -1,5 +1,6 @@
 """What people do with stakes, and what must come of it."""
 
+import asyncio
 from typing import Any
 
 from tests.stateful.machine.account_acts import REVOKED
@@ -44,8 +45,7 @@ async def create(
         faults=faults,
         access=access,
         hold=hold,
-        headers={"Content-Type": "application/json", **({"Idempotency-Key": f'"{key}"'} if key else {})},
-        content=f'{{"amount": {spell(asked.amount_minor, spelling)}, "period": {asked.period}}}',
+        **_creation(asked, key, spelling),
     )
     if answer.failed:
         if answer.is_unknown and not refusal and known is None:
@@ -66,6 +66,14 @@ async def create(
             _keep(user, Stake(made, asked), key, answer)
 
 
+def _creation(asked: Asked, key: str | None, spelling: int) -> dict[str, Any]:
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Idempotency-Key"] = f'"{key}"'
+    content = f'{{"amount": {spell(asked.amount_minor, spelling)}, "period": {asked.period}}}'
+    return {"headers": headers, "content": content}
+
+
 async def _settle_creation(
     conduct: Conduct, user: User, asked: Asked, key: str | None, answer: Answer
 ) -> None:
@@ -83,6 +91,33 @@ def _keep(user: User, stake: Stake, key: str | None, answer: Answer) -> None:
     user.add(stake)
     if key is not None:
         user.keys[key] = Key(stake, answer.start_ms + KEY_TTL_MS)
+
+
+async def race(conduct: Conduct, access: Access, asked: Asked, *, key: str) -> None:
+    """Two of the same creation at once, with a reader beside them."""
+    user, known = access.session.user, access.session.user.key(key, conduct.now_ms)
+    before = user.page(conduct.now_ms, limit=10)
+    first, second, read = await asyncio.gather(
+        *(
+            conduct.ask("POST", "/api/stake", at=at, access=access, **_creation(asked, key, at))
+            for at in (0, 1)
+        ),
+        conduct.ask("GET", "/api/stake", access=access),
+    )
+    for answer in (first, second):
+        if answer.code == "idempotency_in_flight":
+            continue
+        if known is None and answer.status == 201:
+            known = Key(Stake(answer.body["stakeId"], asked), answer.start_ms + KEY_TTL_MS)
+            _keep(user, known.stake, key, answer)
+        if known is not None and known.stake.asked != asked:
+            answer.must_be(422, "idempotency_key_reused", KEYED)
+        else:
+            answer.must_be(201, "", KEYED)
+            promise(known is not None and answer.body["stakeId"] == known.stake.id, KEYED, answer.described)
+    read.must_be(200, "", REVOKED)
+    seen = {name: read.body[name] for name in before}
+    promise(seen in (before, user.page(conduct.now_ms, limit=10)), SHOWN, read.described)
 
 
 async def be_refused(
@@ -142,12 +177,12 @@ def _remember_tag(user: User, answer: Answer, params: dict[str, Any]) -> None:
     user.tags[tuple(sorted(params.items()))] = (answer.response.headers["etag"], content)
 
 
-async def read_again(conduct: Conduct, access: Access, *, limit: int, at: int, hold: bool) -> None:
+async def read_again(conduct: Conduct, access: Access, *, limit: int, at: int) -> None:
     """A conditional read: 304 as long as nothing changed, and the page as soon as something did."""
     user, params = access.session.user, {"limit": limit, "page": 1}
     tag, content = user.tags.get(tuple(sorted(params.items())), ('W/"none"', None))
     answer = await conduct.ask(
-        "GET", "/api/stake", at=at, access=access, params=params, headers={"If-None-Match": tag}, hold=hold
+        "GET", "/api/stake", at=at, access=access, params=params, headers={"If-None-Match": tag}
     )
     owed = user.page(answer.end_ms, limit=limit)
     if content is not None and owed == {name: content[name] for name in owed}:
@@ -187,10 +222,12 @@ async def read_all_by_cursor(
 
 
 async def read_one(
-    conduct: Conduct, access: Access, stake: Stake | None, *, path: str, at: int, faults: Faults, hold: bool
+    conduct: Conduct, access: Access, identifier: str, *, at: int, faults: Faults = CALM, hold: bool = False
 ) -> None:
-    """Read the stake at `path`, which is `stake`, or another's or nobody's."""
+    """Read the stake of this id, whosever it is."""
     refusal = access.refusal(conduct.now_ms)
+    path = f"/api/stake/{identifier}"
+    stake = next((own for own in access.session.user.stakes if own.id == identifier), None)
     answer = await conduct.ask("GET", path, at=at, access=access, faults=faults, hold=hold)
     if answer.failed:
         return

@@ -126,6 +126,7 @@ class Stores:
             urls.redis, clock=MachineClock(), entropy=SeededEntropy(1), counters=CountingCounters()
         )
         self._now_ms = 0
+        self._remembered: dict[bytes, tuple[bytes, int]] | None = None
 
     async def open(self) -> None:
         """Connect. `close` undoes it."""
@@ -141,6 +142,7 @@ class Stores:
         """Empty both, and set their time."""
         await self._sql.execute(_EMPTY)
         await self.wipe_redis()
+        self._remembered = None
         self._now_ms = now_ms
         await self._tell(now_ms)
 
@@ -150,6 +152,26 @@ class Stores:
         if passed_ms:
             await self._tell(now_ms)
             await self._command("EVAL", _AGE, 0, passed_ms)
+
+    async def remember_redis(self) -> None:
+        """Note all that Redis holds."""
+        self._remembered = {}
+        for key in await self._keys_in_redis():
+            dump = await self._redis.command("DUMP", key, timeout_s=TIMEOUT_S)
+            left_ms = await self._redis.command("PTTL", key, timeout_s=TIMEOUT_S)
+            assert isinstance(dump, bytes)
+            assert isinstance(left_ms, int)
+            self._remembered[key] = dump, left_ms
+
+    async def restore_redis(self) -> None:
+        """Put back what was noted, as after a crash: the connections are gone as well."""
+        if self._remembered is None:
+            return
+        await self.wipe_redis()
+        for key, (dump, left_ms) in self._remembered.items():
+            await self._command("RESTORE", key, max(0, left_ms), dump)
+        self._remembered = None
+        await self.drop_redis_connections()
 
     async def wipe_redis(self) -> None:
         """Make Redis forget everything."""
@@ -161,11 +183,14 @@ class Stores:
 
     async def evict(self, pick: int) -> None:
         """Delete one key, whichever it is."""
-        found = await self._redis.command("KEYS", "*", timeout_s=TIMEOUT_S)
-        assert isinstance(found, list)
-        keys = sorted(key for key in found if isinstance(key, bytes))
+        keys = await self._keys_in_redis()
         if keys:
             await self._command("DEL", keys[pick % len(keys)])
+
+    async def _keys_in_redis(self) -> list[bytes]:
+        found = await self._redis.command("KEYS", "*", timeout_s=TIMEOUT_S)
+        assert isinstance(found, list)
+        return sorted(key for key in found if isinstance(key, bytes))
 
     async def users(self) -> dict[str, UserRow]:
         """All there is in the database, by username."""

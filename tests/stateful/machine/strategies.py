@@ -29,7 +29,7 @@ _AMOUNTS_MINOR = st.sampled_from(
     [1, SCALE, 10 * SCALE + 1, 1000 * SCALE + SCALE // 10, 10**38 - 1]
 ) | st.integers(1, 10**38 - 1)
 ASKED = st.builds(Asked, _AMOUNTS_MINOR, st.sampled_from(sorted(RATES)))
-KEYS = st.sampled_from([None, None, "first", "second"])
+KEYS = st.sampled_from(["first", "second"])
 SPELLINGS = st.integers(0, 4)
 LIMITS = st.sampled_from([1, 2, 3, 10, 100])
 
@@ -84,4 +84,7 @@ PASSING_MS = st.sampled_from(
 )
 """How long nothing happens."""
 
-EDGE_MS = st.integers(-1, 1)
+AGES_MS = st.sampled_from([1000, 150_000, 299_000, 301_000, 400_000, 599_999])
+"""How old a page gets: it is fresh for 5 minutes, and stale for 5 more."""
+
+EDGES = st.sampled_from(["token", "refresh", "key", "maturity", "maturity"])
