@@ -107,12 +107,14 @@ class Scene:
         self.did("create", at_s, server=server, status=201, answer=answer, amount=amount, period=12)
         return f"stake {amount}"
 
-    def sees(self, at_s: float, *stakes: str, server: int = 1) -> None:
-        """A page with these stakes, newest first."""
+    def sees(
+        self, at_s: float, *stakes: str, server: int = 1, more: bool = False, **asked: int | str | None
+    ) -> None:
+        """A page with these stakes, newest first; the first one of ten, unless another was asked for."""
         rows = {row.id: row for row in self.stakes}
         items = [{"id": one, "amount": rows[one].amount, "period": "12"} for one in stakes]
-        answer = {"items": items, "hasMore": False}
-        self.did("list", at_s, server=server, answer=answer, page=1, limit=10)
+        request = {"page": 1, "limit": 10, "cursor": None, **asked}
+        self.did("list", at_s, server=server, answer={"items": items, "hasMore": more}, **request)
 
     def fault(self, kind: FaultKind, server: int, began_s: float, ended_s: float) -> None:
         self.history.note_fault(Fault(kind, server, began_s, ended_s))
@@ -128,6 +130,7 @@ class Scene:
 
 
 STALE = "no_page_is_older_than_an_acknowledged_write"
+WRONG_PART = "page_is_the_part_asked_for"
 ENDED = "ended_session_stays_ended"
 
 
@@ -208,6 +211,46 @@ def test_pages_while_a_stake_is_made_may_show_it_or_not() -> None:
     scene.sees(9.5, first)
     assert scene.found() == []
     assert scene.found() == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown", "found"),
+    [
+        ({"page": 1, "limit": 1}, "c", []),
+        ({"page": 2, "limit": 1}, "b", []),
+        ({"page": 2, "limit": 1}, "c", [WRONG_PART]),
+        ({"page": 2, "limit": 1}, "a", [STALE]),
+        ({"page": 2, "limit": 2}, "a", []),
+        ({"page": 2, "limit": 2}, "", [STALE]),
+        ({"page": 3, "limit": 2}, "", []),
+        ({"cursor": "c"}, "ba", []),
+        ({"cursor": "c"}, "a", [STALE]),
+        ({"cursor": "c"}, "b", [STALE]),
+        ({"cursor": "b"}, "ba", [WRONG_PART]),
+        ({"cursor": "a"}, "", []),
+    ],
+)
+def test_a_page_is_the_part_that_was_asked_for(
+    asked: dict[str, int | str], shown: str, found: list[str]
+) -> None:
+    """By number or after a cursor, of three stakes a, b and c, all of them acknowledged."""
+    scene = Scene()
+    stakes = {name: scene.create(number) for number, name in enumerate("abc", start=5)}
+    if "cursor" in asked:
+        asked = {"page": None, "limit": 10, "cursor": stakes[str(asked["cursor"])]}
+    more = bool(shown) and "limit" in asked and len(shown) == asked["limit"] and shown[-1] != "a"
+    scene.sees(10.0, *(stakes[name] for name in shown), more=more, **asked)
+    assert scene.found() == found
+
+
+def test_a_stake_is_found_at_once_where_it_was_made() -> None:
+    """The server that made it without Redis cannot claim not to know it; another one may, for a while."""
+    for server, found in ((0, [STALE]), (1, [])):
+        scene = Scene()
+        scene.fault("redis_away", 0, 9.0, 12.0)
+        stake = scene.create(10.0, server=0)
+        scene.did("get", 10.5, server=server, status=404, answer={"code": "not_found"}, stake_id=stake)
+        assert scene.found() == found
 
 
 def test_a_page_shows_nothing_before_it_was_asked_for() -> None:
