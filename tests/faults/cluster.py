@@ -19,6 +19,7 @@ import asyncpg
 from stakehold.database.migrate import migrate
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, free_port
 from stakehold.runtime.outside import SystemClock, SystemEntropy
+from tests.e2e.processes import children_of
 from tests.faults.server_process import PLANT
 from tests.support.native import JWT_SECRET
 from tests.support.postgres_proxy import PostgresProxy
@@ -83,7 +84,7 @@ class Stores:
         """kill -9 of the server and of all its sessions, as if the machine had stopped them at once."""
         process = self.postgres.process
         assert process is not None
-        sessions = _children_of(process.pid)
+        sessions = children_of(process.pid)
         await asyncio.to_thread(self.postgres.kill)
         for pid in sessions:
             with contextlib.suppress(ProcessLookupError):
@@ -100,15 +101,6 @@ class Stores:
                 if time.monotonic() > end_s:
                     raise
                 await asyncio.sleep(0.05)
-
-
-def _children_of(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            if int(entry.read_text().rpartition(")")[2].split()[1]) == pid:
-                found.append(int(entry.parent.name))
-    return found
 
 
 class Server:
@@ -201,7 +193,7 @@ class Cluster:
     ) -> None:
         self.database_url = database_url
         self.redis_url = redis_url
-        self.settings = {
+        self.settings: Mapping[str, str] = {
             "JWT_SECRET": JWT_SECRET,
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,

@@ -5,12 +5,12 @@ import base64
 import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import aiohttp
 
-from tests.faults.cluster import Cluster
 from tests.faults.history import History, Operation, classify
 
 PATIENCE_S = 12.0
@@ -46,10 +46,30 @@ class Call:
     """What a 304 stands for."""
 
 
+class Place(Protocol):
+    """Where requests go."""
+
+    address: str
+
+
+class Asked(Protocol):
+    """What is asked: a cluster, or whatever else has addresses and stores."""
+
+    @property
+    def servers(self) -> Sequence[Place]:
+        """By number."""
+        ...
+
+    http: aiohttp.ClientSession
+    database_url: str
+    redis_url: str
+    settings: Mapping[str, str]
+
+
 class Recorder:
     """Asks, and keeps the history."""
 
-    def __init__(self, cluster: Cluster, history: History) -> None:
+    def __init__(self, cluster: Asked, history: History) -> None:
         self.cluster = cluster
         self.history = history
         self.hashing = asyncio.Semaphore(HASHES_AT_ONCE)

@@ -104,7 +104,7 @@ class Client:
             case "get" if self.user.stakes:
                 return await self.get(server)
             case "create":
-                return await self.create(server, self._new_stake())
+                return await self.create(server, self.new_stake())
             case "refresh":
                 return await self.refresh(server)
             case "sign_out":
@@ -255,7 +255,8 @@ class Client:
         claims = {name: done.answer[name] for name in ("session", "epoch")}
         self.tokens = Tokens(str(done.answer["token"]), str(done.answer["refreshToken"]), claims)
 
-    def _new_stake(self) -> Members:
+    def new_stake(self) -> Members:
+        """A stake that nobody has asked for."""
         number = next(self._intentions)
         key = f"intention {number}" if self._random.random() < 0.7 else None
         return {"amount": f"{number}.25", "period": self._random.choice(PERIODS), "idempotency_key": key}
