@@ -100,6 +100,8 @@ def test_an_amount_as_a_number(client: httpx.Client, seed: int) -> None:
     @explored(seed)
     @given(NUMBERS)
     @example("0.1")
+    @example("0.000000001")
+    @example("1e-9")
     @example("0.30000000000000004")
     @example("9007199254740993")
     @example("123456789012345678901234567890.12345678")
