@@ -46,10 +46,10 @@ def test_a_saved_history_is_read_back_whole(tmp_path: Path) -> None:
     assert History.load(tmp_path / "history.jsonl") == history
 
 
-def test_half_an_hour_of_load_is_judged_in_seconds() -> None:
+def test_the_time_to_judge_grows_with_the_length_of_a_run() -> None:
     """Ten times the operations take about ten times as long: far from the hundredfold of comparing pairs."""
     took_s = []
-    for operations in (1_500, 15_000):
+    for operations in (700, 7_000):
         run = Imagined(11).run(operations)
         began_s = time.process_time()
         assert check(run.history, run.final_state, RULES) == []
