@@ -15,13 +15,14 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import httpx
 import uvloop
 from tests.support.served import ServedService, served
 
-from bench import load
+from bench import load, node_peer
 from bench.budget import count_budgets
 from bench.floors import Task, Trip, TripRecorder
 from bench.in_process import Client, config_of, request_of
@@ -41,7 +42,13 @@ USERS = 1000
 verified ones together."""
 
 SIGN_IN_CONNECTIONS = 4
+COUNTED_REQUESTS_MIN = 500
+"""In fewer, those which wrk leaves unanswered at its end, and does not count, are too large a part."""
+
 TINY = b'{"ok":true}'
+PEERS = {"peer": False, "peer, tokens kept": True}
+"""By name, whether it keeps verified tokens."""
+
 _EVALS = ("evalsha", "eval", "evalsha_ro", "fcall", "fcall_ro")
 
 Round = Callable[[], Awaitable[Result]]
@@ -51,7 +58,7 @@ class Bench:
     """The running service, the stores, and the people who use it."""
 
     def __init__(
-        self, stores: Stores, service: ServedService, seconds: float, people: Sequence[Sequence[Person]]
+        self, stores: Stores, service: ServedService, seconds: int, people: Sequence[Sequence[Person]]
     ) -> None:
         self.stores = stores
         self.base = str(service.client.base_url)
@@ -107,12 +114,13 @@ class Bench:
         before = await self.trips()
         usage = Usage(self._roots)
         result = await load.wrk(self.base, script, self.seconds, usage, connections=connections)
-        result.trips = (await self.trips() - before) / result.requests
+        if result.requests >= COUNTED_REQUESTS_MIN:
+            result.trips = (await self.trips() - before) / result.requests
         return result
 
-    async def bare(self, script: Path, port: int, process: int) -> Result:
-        """A round against the same server with a constant answer."""
-        usage = Usage({"server": process})
+    async def other(self, script: Path, port: int, process: int) -> Result:
+        """A round against another server: one that answers a constant, or the peer."""
+        usage = Usage({"server": process, **self._stores})
         return await load.wrk(f"http://127.0.0.1:{port}", script, self.seconds, usage)
 
     async def floor(self, name: str, trip: Trip, people: Sequence[Person]) -> Result:
@@ -175,9 +183,15 @@ def rounds_of(bench: Bench, trip: Trip, ports: dict[str, tuple[int, int]]) -> di
         await bench.drop_pages(bench.missers)
         return await bench.wrk(missing)
 
+    peer: dict[str, Round] = {}
+    for name in PEERS:
+        if name in ports:
+            peer[f"{name}, cached"] = partial(bench.other, cached, *ports[name])
+            peer[f"{name}, create"] = partial(bench.other, creations, *ports[name])
     return {
-        "bare, tiny": lambda: bench.bare(cached, *ports["tiny"]),
-        "bare, page": lambda: bench.bare(cached, *ports["page"]),
+        "bare, tiny": lambda: bench.other(cached, *ports["tiny"]),
+        "bare, page": lambda: bench.other(cached, *ports["page"]),
+        **peer,
         "cached": read,
         "redis": lambda: bench.floor("redis", trip, bench.readers),
         "pipeline": lambda: bench.floor("pipeline", trip, bench.readers),
@@ -206,6 +220,15 @@ async def bare_server(stack: AsyncExitStack, directory: Path, name: str, page: b
                 await asyncio.sleep(0.05)
 
 
+async def start_peers(stack: AsyncExitStack, stores: Stores) -> tuple[dict[str, tuple[int, int]], str]:
+    """Ports and processes of the peers by name, or why there are none."""
+    try:
+        await node_peer.install()
+    except node_peer.NoPeerError as error:
+        return {}, str(error)
+    return {name: await node_peer.start(stack, stores, tokens_kept=kept) for name, kept in PEERS.items()}, ""
+
+
 async def measured(
     rounds: dict[str, Round], count: int, warm_up: Callable[[], Awaitable[None]]
 ) -> dict[str, list[Result]]:
@@ -214,13 +237,13 @@ async def measured(
     for number in range(count):
         await warm_up()
         for name, run in rounds.items():
-            print(f"\rround {number + 1} of {count}: {name:12}", end="", file=sys.stderr, flush=True)
+            print(f"\rround {number + 1} of {count}: {name:28}", end="", file=sys.stderr, flush=True)
             seen[name].append(await run())
-    print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
+    print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
     return seen
 
 
-async def compare(seconds: float, rounds: int) -> Report:
+async def compare(seconds: int, rounds: int) -> Report:
     """Start everything, measure, stop everything."""
     load.require_wrk()
     async with AsyncExitStack() as stack:
@@ -233,21 +256,32 @@ async def compare(seconds: float, rounds: int) -> Report:
             name: await bare_server(stack, stores.directory, name, body)
             for name, body in (("tiny", TINY), ("page", page))
         }
+        peer_ports, without_peer = await start_peers(stack, stores)
+        ports |= peer_ports
         service = await stack.enter_async_context(
             served(stores.directory, stores.postgres.url, stores.settings, processes=1)
         )
         bench = Bench(stores, service, seconds, people)
         stack.push_async_callback(bench.close)
         cases = rounds_of(bench, trip, ports)
+
+        async def warm_up() -> None:
+            """The readers' pages are made anew before each turn: none gets old enough to be stale."""
+            await bench.drop_pages(bench.readers)
+            await bench.visit(bench.readers)
+
         await bench.visit([*bench.missers, *bench.writers])
-        seen = await measured(cases, rounds, lambda: bench.visit(bench.readers))
-        return Report(seen, budgets, bench.log_sizes, page_bytes=len(page), seconds=seconds)
+        for name in cases:
+            if name.startswith("peer"):
+                await cases[name]()  # not counted: fills its pages, and Node compiles what runs often
+        seen = await measured(cases, rounds, warm_up)
+        return Report(seen, budgets, bench.log_sizes, len(page), seconds, without_peer)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="One whole comparison in one run.")
-    parser.add_argument("--seconds", type=float, default=4, help="of each round")
+    parser.add_argument("--seconds", type=int, default=4, help="of each round")
     parser.add_argument("--rounds", type=int, default=3, help="of each case")
     parser.add_argument("--output", type=Path, default=Path("build"), help="where the report is written")
     arguments = parser.parse_args()

@@ -72,11 +72,11 @@ def _percentile_ms(printed: str, name: str) -> float:
 
 
 async def wrk(
-    url: str, script: Path, seconds: float, usage: Usage, *, connections: int = CONNECTIONS
+    url: str, script: Path, seconds: int, usage: Usage, *, connections: int = CONNECTIONS
 ) -> Result:
     """Send for `seconds` what `script` says; the answers are judged by wrk."""
     process = await asyncio.create_subprocess_exec(
-        require_wrk(), "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s",
+        require_wrk(), "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s",
         "-s", str(script), url,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip

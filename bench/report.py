@@ -24,11 +24,15 @@ TITLES = {
     "miss": "`GET /api/stake`, not cached",
     "create": "`POST /api/stake`",
     "sign-in": "`POST /api/auth`",
+    "peer, cached": "the Node peer: the read, cached",
+    "peer, create": "the Node peer: the creation",
+    "peer, tokens kept, cached": "the Node peer keeping tokens: the read, cached",
+    "peer, tokens kept, create": "the Node peer keeping tokens: the creation",
 }  # fmt: skip
 FLOORS = {
-    "cached": ("bare, tiny", "bare, page", "redis", "pipeline"),
+    "cached": ("bare, tiny", "bare, page", "redis", "pipeline", "peer, cached", "peer, tokens kept, cached"),
     "miss": ("bare, page", "redis"),
-    "create": ("bare, tiny", "sql"),
+    "create": ("bare, tiny", "sql", "peer, create", "peer, tokens kept, create"),
     "sign-in": ("scrypt",),
 }
 """What each case is compared with."""
@@ -43,7 +47,9 @@ class Report:
     logs: Mapping[str, Sequence[int]]
     """Sizes of some users' logs after the rounds that fill them, by limit."""
     page_bytes: int
-    seconds: float
+    seconds: int
+    without_peer: str = ""
+    """Why the peer was not measured; empty when it was."""
 
     @property
     def errors(self) -> int:
@@ -55,9 +61,9 @@ class Report:
         return {name: _medians(results) for name, results in self.seen.items()}
 
     def ratios(self) -> dict[str, dict[str, float]]:
-        """Of each case's requests a second to those of what it is compared with: the median of the rounds'."""
+        """Of each case's requests a second to those of each floor: the median of the rounds'."""
         return {
-            case: {floor: _ratio(self.seen[case], self.seen[floor]) for floor in floors}
+            case: {floor: _ratio(self.seen[case], self.seen[floor]) for floor in floors if floor in self.seen}
             for case, floors in FLOORS.items()
         }
 
@@ -82,6 +88,9 @@ class Report:
             _machine(),
             f"{rounds} interleaved rounds of {self.seconds:g} s, medians; a page of {self.page_bytes} bytes; "
             f"{self.errors} errors.",
+            f"Without the peer: {self.without_peer}."
+            if self.without_peer
+            else "With the peer of bench/peer.",
             f"Charges in a user's log after a round: {logs}.",
         ]
 
@@ -101,7 +110,8 @@ class Report:
         ]
         for name, figures in self.medians().items():
             process = figures.get("server", figures.get("client"))
-            budget, trips = self.budgets.get(name), figures.get("trips")
+            budget = self.budgets.get(name)
+            trips = figures.get("trips", budget.trips if budget else None)
             cells = [_cell(process), _cell(figures.get("Valkey")), _cell(figures.get("PostgreSQL"))]
             cells.append("" if trips is None else f"{trips:.2f}")
             cells += ["", ""] if budget is None else [str(budget.statements), _behind(budget)]
@@ -125,9 +135,8 @@ def _medians(results: Sequence[Result]) -> dict[str, float]:
     }
     for name in results[0].cpu_us:
         figures[name] = [result.cpu_us[name] for result in results]
-    if results[0].trips is not None:
-        figures["trips"] = [result.trips or 0.0 for result in results]
-    return {name: statistics.median(values) for name, values in figures.items()}
+    figures["trips"] = [result.trips for result in results if result.trips is not None]
+    return {name: statistics.median(values) for name, values in figures.items() if values}
 
 
 def _ratio(results: Sequence[Result], floor: Sequence[Result]) -> float:

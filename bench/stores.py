@@ -24,9 +24,10 @@ from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.security.tokens import AccessTokens
 
-LIMITS = ",".join(
-    f"{name}=1000/5" for name in ("auth", "auth-failure", "stake-create", "stake-read", "global")
-)
+LIMIT_QUOTA = 1000
+LIMIT_WINDOW_S = 5
+_LIMITED = ("auth", "auth-failure", "stake-create", "stake-read", "global")
+LIMITS = ",".join(f"{name}={LIMIT_QUOTA}/{LIMIT_WINDOW_S}" for name in _LIMITED)
 STAKES_A_USER = 10
 PASSWORD = "correct horse battery staple"
 _PASSWORD_HASH = "$scrypt$ln=14,r=8,p=5$c2FsdC1vZi10aGUtdGVzdA$oc9pxqeedZwatM4BKgVlJ+trExBjK2qSn5Y4yu/9VdY"
