@@ -54,7 +54,7 @@ def test_the_time_to_judge_grows_with_the_length_of_a_run() -> None:
         began_s = time.process_time()
         assert check(run.history, run.final_state, RULES) == []
         took_s.append(time.process_time() - began_s)
-    assert took_s[1] < 40 * took_s[0]
+    assert took_s[1] < 60 * took_s[0]
 
 
 @pytest.mark.parametrize(
