@@ -21,19 +21,20 @@ after every turn of every schedule an observer looks too, through a script that 
 """
 
 import itertools
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from stakehold.cache.entries import FillTicket
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timing import FENCE_TTL_S
 from stakehold.gate import Caller, Entered, Entering, Fence, Gate, NewEntry, PageRead, Policies
-from stakehold.redis.port import Argument, Redis, RedisUnavailableError, Reply, Script
+from stakehold.redis.port import Redis
 from stakehold.redis.ring import Ring
 from tests.stateful.models.findings import Findings, Violation
 from tests.stateful.models.interleavings import Path, Schedule, explore
+from tests.stateful.models.processes import LinkedRedis, NoBackground
 from tests.stateful.models.timed_scripts import Change, TimedScripts
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
@@ -95,21 +96,31 @@ class Scenario:
     """The process of each reader: "f" and "r" are others' than the writers' "w1" and "w2"."""
     writers: int = 1
     cached: Literal["nothing", "fresh", "stale"] = "nothing"
+    asks_again_later: bool = False
+    """A process that is told that Redis forgot asks again in a turn of its own. The first asking changed
+    nothing in Redis, so that this moves no step past another that it disturbs: once is enough."""
+
+    @property
+    def loses_redis(self) -> bool:
+        """Whether some process is without Redis at times."""
+        return self.fault in _LOSSES + _LOSSES_OF_ALL
 
     def __str__(self) -> str:
         readers = "+".join(self.readers)
         return f"readers at {readers}, writers {self.writers}, cached: {self.cached}, fault: {self.fault}"
 
 
-def scenarios() -> Iterator[Scenario]:
-    """All that are explored."""
+def scenarios(*, thorough: bool = False) -> Iterator[Scenario]:
+    """All that are explored; if `thorough`, with more turns and readers where there are most schedules."""
     for cached in ("nothing", "stale"):
         for fault in ("none", *_DEATHS, *_FAULTS_OF_REDIS):
-            yield Scenario(fault, ("f", "r"), cached=cached)
+            asks_again_later = thorough or cached == "nothing"
+            yield Scenario(fault, ("f", "r"), cached=cached, asks_again_later=asks_again_later)
     for fault in ("none", *_DEATHS, *_FAULTS_OF_REDIS):
-        yield Scenario(fault, ("f",), writers=2)
+        yield Scenario(fault, ("f",), writers=2, asks_again_later=thorough)
     for fault in (*_LOSSES, *_LOSSES_OF_ALL):
-        yield Scenario(fault, ("f", "w1"), cached="fresh")
+        many = fault == "the writer's command reaches Redis late" or fault in _LOSSES_OF_ALL
+        yield Scenario(fault, ("f",) if many and not thorough else ("f", "w1"), cached="fresh")
     yield Scenario("the leader is cancelled", ("f", "f"))
 
 
@@ -119,6 +130,7 @@ async def explore_fences(
     make_gate: MakeGate = Gate,
     change: Change | None = None,
     only: Callable[[Scenario], bool] = lambda _: True,
+    thorough: bool = False,
     reduce: bool = True,
     stop_after: int = 10,
 ) -> Findings:
@@ -130,7 +142,7 @@ async def explore_fences(
     scripts = TimedScripts(redis, tick_us=1, change=change)
     findings = Findings()
     epochs = itertools.count(1)
-    for scenario in filter(only, scenarios()):
+    for scenario in filter(only, scenarios(thorough=thorough)):
         if len(findings.violations) >= stop_after:
             break
 
@@ -140,56 +152,6 @@ async def explore_fences(
         findings.ran[str(scenario)] = await explore(run, reduce=reduce)
         await scripts.command("FLUSHALL", "ASYNC")
     return findings
-
-
-class _NoBackground:
-    """Takes no work: what looks for the return of Redis is an actor here."""
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> bool:
-        work.close()
-        return False
-
-
-class LinkedRedis:
-    """Redis as one process of a run has it: every trip in its turn, and lost when the fault says so."""
-
-    def __init__(self, scripts: TimedScripts, schedule: Schedule) -> None:
-        self.connection_losses = 0
-        self.away = False
-        """Every trip fails, and nothing reaches Redis."""
-        self.only_looks = False
-        """Scripts reply and change nothing, and are nobody's turn."""
-        self.lose_next: Literal["", "answer", "late"] = ""
-        """The next trip fails, though Redis has done it, or will do it later; then Redis is away."""
-        self._scripts = scripts
-        self._schedule = schedule
-
-    async def command(self, *arguments: Argument, timeout_s: float) -> Reply:
-        raise AssertionError("the gate sends no commands here")
-
-    async def script(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
-    ) -> Reply:
-        if self.only_looks:
-            return await self._scripts.run(script, keys, arguments, only_looks=True)
-        async with self._schedule.asking():
-            losing, self.lose_next = self.lose_next, ""
-            self.away = self.away or bool(losing)
-            if losing == "late":
-                self._schedule.start("late command", self._late(script, keys, arguments))
-            if losing != "answer" and self.away:
-                raise RedisUnavailableError("away, says the test", outcome_unknown=bool(losing))
-            reply = await self._scripts.run(script, keys, arguments)
-        if losing == "answer":
-            raise RedisUnavailableError("the answer is lost, says the test", outcome_unknown=True)
-        return reply
-
-    async def _late(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
-        async with self._schedule.asking():
-            await self._scripts.run(script, keys, arguments)
-
-    async def close(self) -> None:
-        """Nothing: the connection is shared."""
 
 
 class Process:
@@ -207,7 +169,7 @@ class Process:
             clock=self.clock,
             entropy=_ENTROPY,
             counters=CountingCounters(),
-            background=_NoBackground(),
+            background=NoBackground(),
             processes=4,
             ring_epoch=epoch,
         )
@@ -276,6 +238,7 @@ class Run:
     writes: list[Write] = field(default_factory=list)
     processes: dict[str, Process] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
+    outcome: set[str] = field(default_factory=set)
 
     async def play(self, path: Path) -> bool:
         """Give turns as `path` says until all have ended, then look what is left. False: it was cut short."""
@@ -292,6 +255,7 @@ class Run:
                 await self.schedule.take(turn)
                 await self._observe()
             await self._end()
+            self.findings.outcomes.add(frozenset(self.outcome))
             return True
         finally:
             await self.schedule.end()
@@ -306,6 +270,7 @@ class Run:
                 name, self.scripts, self.schedule, self.make_gate, self.epoch
             )
             await process.gate.start()
+            process.redis.asks_again_later = scenario.asks_again_later
         if scenario.cached != "nothing":
             first = self.processes["f"]
             await self._store(first, (await first.read()).ticket, 0)
@@ -316,7 +281,7 @@ class Run:
             self.schedule.start(f"reader {number + 1}", self._reader(number, self.processes[name]))
         for number, name in enumerate(writers):
             self.schedule.start(f"writer {number + 1}", self._writer(number, self.processes[name]))
-        if scenario.fault in _LOSSES + _LOSSES_OF_ALL:
+        if scenario.loses_redis:
             self.schedule.start("loss", self._loss())
         elif scenario.fault == "the leader is cancelled":
             self.schedule.start("fault", self._cancelling())
@@ -329,6 +294,7 @@ class Run:
         await self._begin_in_order("reader", number, mirrored)
         floors = self._floor(process), self._floor(process, excused=False)
         page = await process.read()
+        self.outcome.add(f"reader {number + 1} at {floors}: {page.kind}")
         if page.kind == "bypass" and page.ticket is not None:
             self._broken(BYPASS, f"{process.name} met a write and got a ticket")
         if page.entry is not None:
@@ -422,7 +388,8 @@ class Run:
             else:
                 process.redis.away = True
         if fault == "all lose Redis, which returns empty":
-            await self.scripts.wipe(self.epoch, _KEYS)
+            async with self.schedule.asking():
+                await self.scripts.wipe(self.epoch, _KEYS)
         if fault != "the writer loses Redis for good":
             for process in losers:
                 self.schedule.start(f"return of {process.name}", self._return(process))
@@ -446,6 +413,7 @@ class Run:
 
     def _judge(self, process: Process, version: int, floors: tuple[int, int]) -> None:
         floor, floor_without_exception = floors
+        self.outcome.add(f"{process.name} at {floors}: {version}")
         if version < floor:
             own = any(write.process is process and write.version == floor for write in self.writes)
             self._broken(
@@ -457,9 +425,11 @@ class Run:
 
     async def _observe(self) -> None:
         """What anybody would be served now who came to a process that has lost nothing."""
-        observer = self.processes["observer"]
+        observer, other = self.processes["observer"], self.processes["f"]
         if self.schedule.taken[-1].touches == "redis" and self._floor(observer, excused=False):
             await self._look(observer)
+            if self.scenario.fault in _LOSSES_OF_ALL and other.gate.state == "up":
+                await self._look(other)
 
     async def _look(self, process: Process) -> PageRead:
         page = await process.look()
@@ -471,7 +441,7 @@ class Run:
         """Let Redis return, look at what is left, let marks and pages run out, and look again."""
         self.schedule.free = True
         for_good = self.scenario.fault == "the writer loses Redis for good"
-        disturbed = for_good or self.scenario.fault in _DEATHS + _LOSSES + _LOSSES_OF_ALL
+        disturbed = for_good or self.scenario.fault in _DEATHS or self.scenario.loses_redis
         for process in self.processes.values():
             if process.gate.state == "down" and not for_good:
                 await self._return(process)

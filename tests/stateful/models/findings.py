@@ -23,6 +23,8 @@ class Findings:
 
     ran: Counter[str] = field(default_factory=Counter)
     seen: Counter[str] = field(default_factory=Counter)
+    outcomes: set[frozenset[str]] = field(default_factory=set)
+    """What the actors of a run were shown, of all runs."""
     violations: list[Violation] = field(default_factory=list)
 
     @property

@@ -104,6 +104,10 @@ class Schedule:
             self._asking -= 1
             self._answered.set()
 
+    def extend_turn(self) -> None:
+        """The next trip belongs to this turn as well."""
+        self._granted = True
+
     def possible(self) -> list[Turn]:
         """Who can have the next turn, in the order of their names."""
         ready = [waiting.turn for waiting in self._waiting.values() if not waiting.when or waiting.when()]
@@ -119,23 +123,22 @@ class Schedule:
 
     async def rest(self) -> None:
         """Until every actor has ended, waits for its turn, or for somebody who does."""
-        async with asyncio.timeout(REST_TIMEOUT_S):
-            while True:
-                for _ in range(_ROUNDS):
-                    await asyncio.sleep(0)
-                if not self._asking:
-                    break
-                self._answered.clear()
-                await self._answered.wait()
+        quiet_rounds = 0
+        while quiet_rounds < _ROUNDS:
+            self._answered.clear()
+            if self._asking:
+                await asyncio.wait_for(self._answered.wait(), REST_TIMEOUT_S)
+            await asyncio.sleep(0)
+            quiet_rounds = 0 if self._asking or self._answered.is_set() else quiet_rounds + 1
         for task in self._tasks.values():
             if task.done() and not task.cancelled():
                 task.result()
 
     async def end(self) -> None:
-        """Cancel who is still there."""
+        """Cancel who is still there, and who waits for a turn on behalf of one who is gone."""
         left = [task for task in self._tasks.values() if not task.done()]
-        for task in left:
-            task.cancel()
+        for ending in (*left, *(waiting.go for waiting in self._waiting.values())):
+            ending.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     @property
