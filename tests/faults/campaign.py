@@ -24,6 +24,8 @@ RECOVERY_S = 20.0
 SETTLED_S = 3.0
 """And so long after that every request is done: connections have been replaced by then."""
 
+HASHING = ("sign_up", "sign_in", "change_password")
+
 NEWCOMER, OPERATOR = 1000, 1001
 """Their numbers as clients."""
 
@@ -123,6 +125,8 @@ def _unrecovered(history: History, calm_s: float | None) -> Iterator[Violation]:
         yield Violation("recovers_by_itself", f"not every server was ready within {RECOVERY_S} s")
         return
     for operation in history.operations:
-        if operation.started_s >= calm_s and operation.status in (None, 500, 503):
+        # A password that nobody had time to hash tells of the machine's cores, not of a store.
+        no_core = operation.kind in HASHING and operation.answer.get("code") == "overloaded"
+        if operation.started_s >= calm_s and operation.status in (None, 500, 503) and not no_core:
             detail = f"{operation.kind} was answered {operation.status} {operation.answer.get('code')}"
             yield Violation("recovers_by_itself", detail, (operation.number,))

@@ -159,7 +159,8 @@ class Client:
         present, new = self.user.passwords[-1], f"a password, number {next(self._intentions)}"
         asked = {"password": present, "new_password": new}
         body = {"currentPassword": present, "newPassword": new}
-        done = await self._ask(server, "change_password", "POST", "/api/me/password", asked, body=body)
+        async with self._recorder.hashing:
+            done = await self._ask(server, "change_password", "POST", "/api/me/password", asked, body=body)
         if done.outcome == "ok":
             self.user.passwords = [new]
             self._take(done)
