@@ -7,8 +7,8 @@ import time
 import httpx
 import pytest
 
+from tests.api.bodies import ROUTES, Route
 from tests.api.oracle import amount_is_taken
-from tests.api.requests import ROUTES, Route
 from tests.http.create_stake.test_400 import BROKEN
 from tests.support.service import Person, assert_field, assert_problem
 
