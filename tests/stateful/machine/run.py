@@ -9,7 +9,8 @@ import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.stateful.machine.processes import ServiceFactory, World, build_service
+from tests.stateful.machine.limits import LimitsMachine
+from tests.stateful.machine.processes import ROOMY, ServiceFactory, World, build_service
 from tests.stateful.machine.rules import ServiceMachine
 from tests.stateful.machine.stores import Stores, StoreUrls
 from tests.support.postgres_proxy import PostgresProxy
@@ -32,13 +33,15 @@ def run_machine(
     seed: int,
     steps: int = STEPS,
     shrink: bool = True,
+    machine: type[ServiceMachine] | type[LimitsMachine] = ServiceMachine,
+    limits: str = ROOMY,
 ) -> None:
     """Run `max_examples` of at most `steps` rules each, drawn from `seed`.
 
     Raises Violation, which names the promise that was not kept (`.promise`), or what the service itself
     raised. `stores` are made by `prepare_stores`. `service_factory` builds each process of the service: a
     test that plants a fault changes what it is given, or what comes out. Without `shrink` the first
-    violation is raised as it was found, which is quick.
+    violation is raised as it was found, which is quick. `limits` is what STAKEHOLD_LIMITS says.
     """
     phases = (Phase.generate, Phase.shrink) if shrink else (Phase.generate,)
     settings = hypothesis.settings(
@@ -53,23 +56,19 @@ def run_machine(
         suppress_health_check=list(HealthCheck),
     )
     with asyncio.Runner() as runner:
-        world, proxy = runner.run(_open(stores, service_factory))
-
-        class Machine(ServiceMachine):
-            pass
-
-        Machine.world, Machine.runner = world, runner
+        world, proxy = runner.run(_open(stores, service_factory, limits))
+        bound = type(machine.__name__, (machine,), {"world": world, "runner": runner})
         try:
-            run_state_machine_as_test(hypothesis.seed(seed)(Machine), settings=settings)
+            run_state_machine_as_test(hypothesis.seed(seed)(bound), settings=settings)
         finally:
             runner.run(_close(world, proxy))
 
 
-async def _open(urls: StoreUrls, service_factory: ServiceFactory) -> tuple[World, PostgresProxy]:
+async def _open(urls: StoreUrls, service_factory: ServiceFactory, limits: str) -> tuple[World, PostgresProxy]:
     stores = Stores(urls)
     await stores.open()
     proxy = await PostgresProxy(urls.database).__aenter__()
-    return World(stores, proxy, service_factory), proxy
+    return World(stores, proxy, service_factory, limits), proxy
 
 
 async def _close(world: World, proxy: PostgresProxy) -> None:
