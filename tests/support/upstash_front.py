@@ -1,5 +1,11 @@
 """Upstash's REST API, as https://upstash.com/docs/redis/features/restapi says, before a real Redis or Valkey.
 
+Upstash's own clients (tests/upstash) are the check on it. What it cannot show: replicas, so that one
+`Upstash-Sync-Token` is as good as another; read-only and ACL tokens; `/monitor` and `/subscribe`, which are
+refused; and limits of keys, records and plans, but for what `Faults` sets. Upstash documents the words for a
+request too large or over a plan's limit, but no status: 400, as for a command that fails, is our reading, and
+so are the words for a command that REST does not have.
+
 Standalone: `python -m tests.support.upstash_front --redis-url redis://… --port 8079 --token t`. It speaks
 to Redis through connections of its own, not through the client under test.
 """
@@ -8,18 +14,28 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import hmac
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import hiredis
 from aiohttp import web
 
-_BODY_BYTES_MAX = 10 * 1024 * 1024
+_COMMAND_BYTES_MAX = 10 * 1024 * 1024
+_BODY_BYTES_MAX = 4 * _COMMAND_BYTES_MAX
+_TOO_LARGE = "ERR max request size exceeded"
 _CONNECTIONS_MAX = 64
+# "REST - Redis API Compatibility": what waits, watches, subscribes, or is of a connection or a cluster.
+_WAITING = frozenset(b"BLPOP BRPOP BRPOPLPUSH BLMOVE BLMPOP BZPOPMAX BZPOPMIN BZMPOP".split())
+_REFUSED = frozenset(
+    b"WATCH UNWATCH DISCARD MULTI EXEC MONITOR SUBSCRIBE PSUBSCRIBE SSUBSCRIBE UNSUBSCRIBE PUNSUBSCRIBE"
+    b" SUNSUBSCRIBE AUTH CLIENT HELLO QUIT RESET SELECT CLUSTER READONLY READWRITE ASKING".split()
+)
+_READS_THAT_MAY_WAIT = (b"XREAD", b"XREADGROUP")
 
 
 @dataclass
@@ -38,6 +54,8 @@ class Faults:
     """Answer 200 with this body."""
     redirect_to: str | None = None
     """Answer 307 with this location."""
+    refusal: str | None = None
+    """Refuse every command with this error, as over a plan's limit, status 400."""
 
 
 class _RedisConnection:
@@ -83,6 +101,12 @@ class UpstashFront:
         self.token = token
         self.faults = Faults()
         self.requests = 0
+        self.sync_tokens: list[str] = []
+        """What each request sent as `Upstash-Sync-Token`."""
+        self.command_bytes_max = _COMMAND_BYTES_MAX
+        """That of a free database, in all parts of a command together."""
+        self.waiting_allowed = False
+        """Take commands that wait, which Upstash does not: for tests that need a reply to be late."""
         self.url = ""
         self._redis_url = redis_url
         self._idle: list[_RedisConnection] = []
@@ -121,7 +145,9 @@ class UpstashFront:
             return _error(405, "ERR unsupported HTTP method")
         if not self._knows(request):
             return _error(401, "WRONGPASS invalid or missing auth token")
+        self.sync_tokens.append(request.headers.get("Upstash-Sync-Token", ""))
         response = await self._answer(request)
+        response.headers["Upstash-Sync-Token"] = f"front-{self.requests}"
         if faults.cuts > 0 and request.transport is not None:
             faults.cuts -= 1
             request.transport.abort()
@@ -138,34 +164,48 @@ class UpstashFront:
         return hmac.compare_digest(token.encode(), self.token.encode())
 
     async def _answer(self, request: web.Request) -> web.Response:
-        encoded = request.headers.get("Upstash-Encoding", "").lower() == "base64"
-        path = [unquote(part) for part in request.raw_path.partition("?")[0].split("/") if part]
+        path = [unquote_to_bytes(part) for part in request.raw_path.partition("?")[0].split("/") if part]
         try:
-            if path in (["pipeline"], ["multi-exec"]):
-                commands = _commands_of(await request.read())
-                if path == ["pipeline"]:
-                    return _each(await self._ask(commands), encoded)
-                return await self._multi_exec(commands, encoded)
+            form = _Form.of(request)
             body = await request.read()
-            if not path:
-                command = _command_of(json.loads(body))
-            else:
-                command = path + ([body] if body else []) + _parameters_of(request)
-            (reply,) = await self._ask([command])
-        except ValueError as error:
-            return _error(400, f"ERR failed to parse command: {error}")
+            if path in ([b"pipeline"], [b"multi-exec"]):
+                commands = self._checked(_commands_of(body))
+                if path == [b"pipeline"]:
+                    return form.each(await self._ask(commands))
+                return await self._multi_exec(commands, form)
+            command = (
+                path + ([body] if body else []) + _parameters_of(request)
+                if path
+                else _command_of(_json(body))
+            )
+            (reply,) = await self._ask(self._checked([command]))
+        except web.HTTPRequestEntityTooLarge:
+            return _error(400, _TOO_LARGE)
+        except _RefusedError as error:
+            return _error(400, str(error))
         except OSError as error:
             return _error(500, f"ERR {type(error).__name__}")
-        if isinstance(reply, hiredis.ReplyError):
-            return _error(400, str(reply))
-        return web.json_response({"result": _as_json(reply, encoded)})
+        return form.one(reply)
 
-    async def _multi_exec(self, commands: list[list[Any]], encoded: bool) -> web.Response:
+    def _checked(self, commands: list[list[Any]]) -> list[list[Any]]:
+        if self.faults.refusal is not None:
+            raise _RefusedError(self.faults.refusal)
+        for command in commands:
+            name, *parts = (_as_bytes(part).upper() for part in command[:8])
+            waits = name in _WAITING or (name in _READS_THAT_MAY_WAIT and b"BLOCK" in parts)
+            if name in _REFUSED or (waits and not self.waiting_allowed):
+                raise _RefusedError(f"ERR Command is not available: '{name.decode(errors='replace')}'")
+            if sum(len(_as_bytes(part)) for part in command) > self.command_bytes_max:
+                raise _RefusedError(_TOO_LARGE)
+        return commands
+
+    async def _multi_exec(self, commands: list[list[Any]], form: "_Form") -> web.Response:
         *queued, outcome = await self._ask([["MULTI"], *commands, ["EXEC"]])
         if isinstance(outcome, hiredis.ReplyError):
             first = next(reply for reply in [*queued, outcome] if isinstance(reply, hiredis.ReplyError))
             return _error(400, str(first))
-        return _each(outcome, encoded)
+        # A transaction is answered in JSON, whatever was asked for.
+        return dataclasses.replace(form, resp2=False).each(outcome)
 
     async def _ask(self, commands: list[list[Any]]) -> list[Any]:
         async with self._connection() as connection:
@@ -186,17 +226,87 @@ class UpstashFront:
             self._idle.append(connection)
 
 
+class _RefusedError(Exception):
+    """A request that Redis is not asked."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What the answers look like."""
+
+    encoded: bool
+    resp2: bool
+
+    @classmethod
+    def of(cls, request: web.Request) -> "_Form":
+        encoded = request.headers.get("Upstash-Encoding", "").lower() == "base64"
+        name = request.headers.get("Upstash-Response-Format", "json").lower()
+        if name not in ("json", "resp2"):
+            raise _RefusedError(f"ERR invalid response format: {name}")
+        if encoded and name == "resp2":
+            raise _RefusedError("ERR base64 encoding is not permitted with the response format resp2")
+        return cls(encoded, name == "resp2")
+
+    def one(self, reply: Any) -> web.Response:
+        """A command's reply; an error with status 400."""
+        if isinstance(reply, hiredis.ReplyError):
+            return _error(400, str(reply))
+        if self.resp2:
+            return _binary([reply])
+        return web.json_response({"result": _as_json(reply, self.encoded)})
+
+    def each(self, replies: list[Any]) -> web.Response:
+        """The replies of a batch, errors among them."""
+        return _binary(replies) if self.resp2 else _each(replies, self.encoded)
+
+
+def _binary(replies: list[Any]) -> web.Response:
+    return web.Response(
+        body=b"".join(_as_resp2(reply) for reply in replies), content_type="application/octet-stream"
+    )
+
+
+def _as_resp2(reply: Any) -> bytes:
+    if reply is None:
+        return b"$-1\r\n"
+    if isinstance(reply, hiredis.ReplyError):
+        return b"-%s\r\n" % str(reply).encode()
+    if isinstance(reply, int):
+        return b":%d\r\n" % reply
+    if isinstance(reply, list):
+        return b"*%d\r\n" % len(reply) + b"".join(_as_resp2(item) for item in reply)
+    if reply in (b"OK", b"PONG", b"QUEUED"):
+        return b"+%s\r\n" % reply
+    return b"$%d\r\n%s\r\n" % (len(reply), reply)
+
+
+def _as_bytes(part: str | bytes) -> bytes:
+    return part if isinstance(part, bytes) else part.encode()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise _RefusedError(f"ERR failed to parse command: {error}") from None
+
+
 def _command_of(decoded: Any) -> list[Any]:
     if not isinstance(decoded, list) or not decoded:
-        raise ValueError("a command is a JSON array with the command's name first")
+        raise _RefusedError("ERR failed to parse command: it is an array with the command's name first")
     # Scalars are taken as Redis would take their text; anything deeper goes as JSON.
-    return [part if isinstance(part, str) else json.dumps(part) for part in decoded]
+    try:
+        command = [part if isinstance(part, str) else json.dumps(part) for part in decoded]
+        "".join(command).encode()
+    except UnicodeEncodeError as error:
+        raise _RefusedError(f"ERR failed to parse command: {error.reason}") from None
+    return command
 
 
 def _commands_of(body: bytes) -> list[list[Any]]:
-    decoded = json.loads(body)
-    if not isinstance(decoded, list):
-        raise ValueError("a batch is a JSON array of commands")
+    decoded = _json(body)
+    if not isinstance(decoded, list) or not decoded:
+        raise _RefusedError("ERR failed to parse commands: a batch is an array of commands")
     return [_command_of(command) for command in decoded]
 
 

@@ -18,7 +18,7 @@ Argument: TypeAlias = str | bytes | int
 Reply: TypeAlias = "int | bytes | list[Reply] | None"
 
 COMMAND_BYTES_MAX = 1024 * 1024
-"""A longer command is a mistake of ours (ValueError). It is also what Upstash accepts at most."""
+"""A longer command is a mistake of ours (ValueError). Upstash accepts 10 MB, and did 1 MB."""
 
 REPLY_BYTES_MAX = 4 * 1024 * 1024
 """A longer reply is refused: nothing we ask for comes near it."""

@@ -57,6 +57,7 @@ class _Connect:
             client = RespRedis(redis_url, **self._parts, **options)
         else:
             front = UpstashFront(redis_url)
+            front.waiting_allowed = True
             await front.start()
             self._fronts.append(front)
             client = UpstashRedis(front.url, front.token, sender=AiohttpSender(), **self._parts, **options)

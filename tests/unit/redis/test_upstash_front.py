@@ -135,3 +135,57 @@ async def test_it_runs_by_itself(redis_url: str) -> None:
     finally:
         process.kill()
         await process.wait()
+
+
+async def test_replies_in_resp2(front: UpstashFront) -> None:
+    """With `Upstash-Response-Format: resp2` a reply comes as over TCP; not with base64, and not otherwise."""
+    authorised = {"Authorization": f"Bearer {front.token}"}
+    headers = {**authorised, "Upstash-Response-Format": "resp2"}
+    commands = [["SET", "foo", "bar"], ["GET", "foo"], ["GET", "absent"], ["INCR", "n"], ["MGET", "foo", "n"]]
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{front.url}/pipeline", json=commands) as response,
+    ):
+        assert response.content_type == "application/octet-stream"
+        assert await response.read() == (b"+OK\r\n$3\r\nbar\r\n$-1\r\n:1\r\n*2\r\n$3\r\nbar\r\n$1\r\n1\r\n")
+    status, answer = await ask(front, "POST", "/multi-exec", [["GET", "foo"]], headers=headers)
+    assert (status, answer) == (200, [{"result": "bar"}])
+    for refused in (
+        {**headers, "Upstash-Encoding": "base64"},
+        {**authorised, "Upstash-Response-Format": "resp3"},
+    ):
+        status, answer = await ask(front, "POST", "/", ["PING"], headers=refused)
+        assert (status, list(answer)) == (400, ["error"])
+
+
+async def test_what_rest_does_not_have_is_refused(front: UpstashFront) -> None:
+    """What waits, watches, subscribes or is about the connection: by body, by path, in a batch."""
+    for command in (["BLPOP", "k", "1"], ["watch", "k"], ["SUBSCRIBE", "c"], ["SELECT", "1"], ["MULTI"]):
+        status, answer = await ask(front, "POST", "/", command)
+        assert (status, list(answer)) == (400, ["error"])
+    assert (await ask(front, "GET", "/client/list"))[0] == 400
+    assert (await ask(front, "POST", "/", ["XREAD", "BLOCK", "1", "STREAMS", "s", "$"]))[0] == 400
+    assert (await ask(front, "POST", "/pipeline", [["PING"], ["BLPOP", "k", "1"]]))[0] == 400
+    assert await ask(front, "POST", "/", ["PUBLISH", "c", "m"]) == (200, {"result": 0})
+
+
+async def test_a_request_that_is_too_large_is_refused(front: UpstashFront) -> None:
+    """All parts of a command count; in a transaction nothing is done at all."""
+    front.command_bytes_max = 100
+    assert await ask(front, "POST", "/", ["SET", "k", "x" * 96]) == (200, {"result": "OK"})
+    too_large = {"error": "ERR max request size exceeded"}
+    assert await ask(front, "POST", "/", ["SET", "k", "x" * 97]) == (400, too_large)
+    assert await ask(front, "POST", "/set/k", data=b"x" * 97) == (400, too_large)
+    batch = [["SET", "other", "v"], ["SET", "k", "x" * 97]]
+    assert await ask(front, "POST", "/multi-exec", batch) == (400, too_large)
+    assert await ask(front, "POST", "/", ["EXISTS", "other"]) == (200, {"result": 0})
+
+
+async def test_what_is_no_batch_is_refused(front: UpstashFront) -> None:
+    """A batch is an array of commands, each an array."""
+    for path in ("/pipeline", "/multi-exec"):
+        for body in ({}, [], ["PING"], [[]], "PING"):
+            status, answer = await ask(front, "POST", path, body)
+            assert (status, list(answer)) == (400, ["error"])
+        assert (await ask(front, "POST", path, data=b"[["))[0] == 400
+        assert (await ask(front, "POST", path))[0] == 400
