@@ -59,7 +59,7 @@ class Serving:
             "STAKEHOLD_DRAIN_S": "0",
             "STAKEHOLD_LIMITS": ",".join(f"{name}={quota}" for name, (quota, _) in ROOMY.items()),
         }
-        self.servers = [self]
+        self.servers = [self]  # At ANY_SERVER: the kernel chooses the process.
         self.http: aiohttp.ClientSession = None  # type: ignore[assignment]
         self.process: asyncio.subprocess.Process = None  # type: ignore[assignment]
         self.stores = stores
@@ -120,10 +120,10 @@ class Serving:
 
 Kill = Callable[[Serving], Awaitable[None]]
 
-WAYS: dict[str, tuple[FaultKind, int, Sequence[Kill]]] = {
-    "server": ("server_killed", 0, (Serving.kill_all, Serving.kill_one)),
-    "postgres": ("database_away", ANY_SERVER, (Serving.kill_postgres,)),
-    "valkey": ("redis_away", ANY_SERVER, (Serving.kill_valkey,)),
+WAYS: dict[str, tuple[FaultKind, Sequence[Kill]]] = {
+    "server": ("server_killed", (Serving.kill_all, Serving.kill_one)),
+    "postgres": ("database_away", (Serving.kill_postgres,)),
+    "valkey": ("redis_away", (Serving.kill_valkey,)),
 }
 
 
@@ -146,7 +146,7 @@ async def test_ten_kills_lose_nothing_and_double_nothing(tmp_path: Path, which: 
 
 
 async def _kill_under_load(serving: Serving, history: History, which: str) -> None:
-    kind, hit, kills = WAYS[which]
+    kind, kills = WAYS[which]
     recorder, intentions, over = Recorder(serving, history), itertools.count(1), asyncio.Event()
     clients = [
         client
@@ -164,7 +164,7 @@ async def _kill_under_load(serving: Serving, history: History, which: str) -> No
                 began_s = time.monotonic()
                 await kill(serving)
                 await serving.ready()
-                history.note_fault(Fault(kind, hit, began_s, time.monotonic(), kill.__name__))
+                history.note_fault(Fault(kind, ANY_SERVER, began_s, time.monotonic(), kill.__name__))
             await _progress(history)
         finally:
             over.set()
@@ -173,12 +173,12 @@ async def _kill_under_load(serving: Serving, history: History, which: str) -> No
 async def _make_and_read(client: Client, over: asyncio.Event) -> None:
     """Make stakes and read them back; what was not confirmed is asked for again, with its key."""
     if client.tokens is None:
-        await client.sign_in(0)
+        await client.sign_in(ANY_SERVER)
     while not over.is_set() and client.tokens is not None:
         unsettled = client.user.unsettled
-        done = await client.create(0, unsettled.pop(0) if unsettled else client.new_stake())
+        done = await client.create(ANY_SERVER, unsettled.pop(0) if unsettled else client.new_stake())
         if done.outcome == "ok":
-            done = await client.list(0)
+            done = await client.list(ANY_SERVER)
         await asyncio.sleep(PAUSE_S if done.outcome == "ok" else PAUSE_WITHOUT_S)
 
 
