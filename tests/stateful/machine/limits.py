@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 import httpx
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from tests.stateful.machine import strategies as draw
 from tests.stateful.machine.model import promise
@@ -34,11 +34,13 @@ class LimitsMachine(RuleBasedStateMachine):
         self._process: Process | None = None
         self._headers: dict[str, str] = {}
         self._token_until_ms = 0
-        self._was_lost = False
+        self._may_be_lost = self._was_lost = False
         self._let_in_ms: dict[str, list[int]] = {name: [] for name in QUOTAS}
 
-    @initialize(now_ms=draw.BEGINNINGS)
-    def begin(self, now_ms: int) -> None:
+    @initialize(now_ms=draw.BEGINNINGS, may_be_lost=st.booleans())
+    def begin(self, now_ms: int, may_be_lost: bool) -> None:
+        self._may_be_lost = may_be_lost
+
         async def begin() -> None:
             await self.world.begin(now_ms)
             self._process = await self.world.start_process()
@@ -81,6 +83,7 @@ class LimitsMachine(RuleBasedStateMachine):
             wait_ms = min(oldest) + WINDOW_MS + 1 - self._now_ms - seconds * 1000
             self.runner.run(self.world.advance(max(0, wait_ms) / 1000))
 
+    @precondition(lambda self: self._may_be_lost)
     @rule(wipes=st.booleans(), away=st.booleans())
     def redis_fails(self, wipes: bool, away: bool) -> None:
         assert self._process is not None
