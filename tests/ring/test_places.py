@@ -40,12 +40,18 @@ async def watched(databases: Sequence[RingDatabase]) -> AsyncIterator[list[Seen]
 
 
 async def use(service: Service, people_count: int) -> None:
-    """Sign up, sign in, fail to, stake, read twice, and sign out, each person from an address of its own."""
+    """Sign up, sign in, fail to, stake, read twice, and sign out, each person from an address of its own.
+
+    Addresses without a person come first, so that each database has some.
+    """
+    for number in range(30):
+        service.client.headers["X-Forwarded-For"] = f"203.0.113.{number}"
+        assert (await service.client.get("/api/me")).status_code == 401
     for number in range(people_count):
         service.client.headers["X-Forwarded-For"] = f"198.51.100.{number}"
-        person = await (service.sign_up() if number % 4 == 0 else service.enrol())
+        person = await (service.sign_up() if number % 6 == 0 else service.enrol())
         wrong = {"username": person.username, "password": PASSWORD + "!"}
-        if number % 4 == 0:
+        if number % 6 == 0:
             assert (await service.client.post("/api/auth", json=wrong)).status_code == 401
         assert (await person.list_stakes())["fromCache"] is False
         await until_cached(person)
