@@ -107,13 +107,11 @@ class Scene:
         self.did("create", at_s, server=server, status=201, answer=answer, amount=amount, period=12)
         return f"stake {amount}"
 
-    def sees(
-        self, at_s: float, *stakes: str, server: int = 1, more: bool = False, **asked: int | str | None
-    ) -> None:
+    def sees(self, at_s: float, *stakes: str, server: int = 1, more: bool = False, **asked: Any) -> None:
         """A page with these stakes, newest first; the first one of ten, unless another was asked for."""
         rows = {row.id: row for row in self.stakes}
         items = [{"id": one, "amount": rows[one].amount, "period": "12"} for one in stakes]
-        request = {"page": 1, "limit": 10, "cursor": None, **asked}
+        request: dict[str, Any] = {"page": 1, "limit": 10, "cursor": None, **asked}
         self.did("list", at_s, server=server, answer={"items": items, "hasMore": more}, **request)
 
     def fault(self, kind: FaultKind, server: int, began_s: float, ended_s: float) -> None:
@@ -230,9 +228,7 @@ def test_pages_while_a_stake_is_made_may_show_it_or_not() -> None:
         ({"cursor": "a"}, "", []),
     ],
 )
-def test_a_page_is_the_part_that_was_asked_for(
-    asked: dict[str, int | str], shown: str, found: list[str]
-) -> None:
+def test_a_page_is_the_part_that_was_asked_for(asked: dict[str, Any], shown: str, found: list[str]) -> None:
     """By number or after a cursor, of three stakes a, b and c, all of them acknowledged."""
     scene = Scene()
     stakes = {name: scene.create(number) for number, name in enumerate("abc", start=5)}
@@ -301,7 +297,7 @@ def test_an_ended_session_may_be_taken_only_where_its_end_could_not_be_told(
     ],
 )
 def test_the_right_password_is_refused_only_to_who_is_disabled_or_signed_out_meanwhile(
-    kind: str, at_s: float, status: int, request_: dict[str, object], found: list[str]
+    kind: str, at_s: float, status: int, request_: dict[str, Any], found: list[str]
 ) -> None:
     """Signing out everywhere ends the signing-in that is under way as well."""
     scene = Scene()
