@@ -19,6 +19,8 @@ from tests.support.service import Person
 
 HEAD_TIMEOUT_S = 10.0
 BODY_TIMEOUT_S = 4.0
+WRITE_TIMEOUT_S = 10.0
+HURRY_S = 4.0
 GRACE_S = 5.0
 JSON = b"Content-Type: application/json"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
@@ -164,6 +166,21 @@ async def send_bodies_without_end(url: str, to_stake: bytes) -> None:
     assert any(answers)
 
 
+async def send_until_cut_off(connection: Connection) -> None:
+    """Ask for large answers without reading them, until the server has had enough."""
+    with contextlib.suppress(ConnectionError):
+        while not connection.writer.transport.is_closing():
+            connection.send(request("GET", "/openapi.json"))
+            await asyncio.sleep(0.01)
+
+
+async def ask_and_never_read(url: str) -> None:
+    """Answers that nobody takes hold a connection for seconds, not for ever."""
+    async with connected(url) as connection:
+        connection.writer.transport.pause_reading()
+        await asyncio.wait_for(send_until_cut_off(connection), WRITE_TIMEOUT_S + 2 * GRACE_S)
+
+
 async def test_the_slow_and_the_endless_are_cut_off_in_time(
     api: ServedService, person: Person, api_url: str
 ) -> None:
@@ -174,6 +191,7 @@ async def test_the_slow_and_the_endless_are_cut_off_in_time(
         await asyncio.gather(
             send_heads_that_trickle(api_url),
             send_bodies_that_trickle(api_url, to_stake),
+            ask_and_never_read(api_url),
             *(send_bodies_without_end(api_url, to_stake) for _ in range(5)),
         )
     assert memory_of(api) - before < 48 * MIB
@@ -223,3 +241,48 @@ async def test_nothing_is_done_after_the_last_request(person: Person, api_url: s
         connection.send(request("GET", "/healthz", end), stake, stake)
         assert (await connection.ended()).count(b"x-request-id: ") == 1
     assert (await person.list_stakes())["items"] == []
+
+
+async def hurry(url: str, token: bytes, method: str, *, read: bool) -> None:
+    """Send request after request for seconds, as fast as they are taken, and read the answers or do not."""
+    body = STAKE if method == "POST" else b""
+    some = request(method, "/api/stake", token, JSON, body=body) * 100
+    async with connected(url) as connection:
+        reading = asyncio.create_task(connection.ended(timeout_s=60)) if read else None
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(HURRY_S):
+                while not connection.writer.transport.is_closing():
+                    connection.send(some)
+                    await connection.writer.drain()
+        if reading is not None:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+
+
+async def test_requests_without_end_fill_nothing(api: ServedService, person: Person, api_url: str) -> None:
+    """Whoever sends faster than answers can be made waits, or is cut off; memory does not grow with it."""
+    before = memory_of(api)
+    async with others_are_served(api_url, person):
+        await asyncio.gather(
+            *(
+                hurry(api_url, bearer(person), method, read=read)
+                for method in ("GET", "POST")
+                for read in (True, False)
+            )
+        )
+    assert memory_of(api) - before < 48 * MIB
+
+
+async def test_a_body_is_never_the_next_request(api_url: str) -> None:
+    """An offer to upgrade changes nothing about where a request ends: its body is not read as another one."""
+    inner = request("GET", "/healthz", b"X-Request-Id: within")
+    for framing in (b"Content-Length: %d" % len(inner), CHUNKED.removesuffix(b"\r\n\r\n")):
+        head = request("POST", "/api/auth", JSON, b"Connection: Upgrade", b"Upgrade: x", framing)
+        async with connected(api_url) as connection:
+            connection.send(head)
+            refused = await connection.answer()
+            assert refused.status == 400
+            with contextlib.suppress(ConnectionError):
+                connection.send(inner)
+            answers = await connection.ended()
+        assert answers == b""

@@ -28,6 +28,12 @@ FRAMING_BYTES_MAX: Final = 128 * 1024
 Enough for the largest body the application takes, in chunks of one byte.
 """
 
+PIPELINED_MAX: Final = 64
+"""Requests of one connection that wait for the one before. Nobody who reads the answers needs more."""
+
+WRITE_TIMEOUT_S: Final = 10.0
+"""Answers that a client does not take are kept for so long."""
+
 CONNECTIONS_MAX: Final = 4096
 """Of one process."""
 
@@ -44,6 +50,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._framing_bytes = 0
         self._in_one_body = False
         self._head_timer: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -54,7 +61,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_write_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_write_timer()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         self._content_bytes = 0
@@ -88,7 +104,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._reading_head = self._head_has_begun = False
         self._head_bytes = self._framing_bytes = 0
+        if self.parser.get_http_version() not in ("1.0", "1.1"):
+            raise ValueError("a version of HTTP that is not spoken here")
+        upgrade = self.parser.should_upgrade()
+        if upgrade and any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers):
+            # The parser reads no body here, and would take it for the next request.
+            raise ValueError("a body with an offer to upgrade")
         super().on_headers_complete()
+        if upgrade:
+            self.cycle.keep_alive = False
+        if len(self.pipeline) > PIPELINED_MAX:
+            self.transport.abort()
+            raise ValueError("too many requests at once")
 
     def on_body(self, body: bytes) -> None:
         self._content_bytes += len(body)
@@ -105,6 +132,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.pipeline:
+            # uvicorn reads on after each answer, and would queue what comes faster than it is answered.
+            self.flow.pause_reading()
         if self._head_has_begun or not self._reading_head:
             self._start_timer()
 
@@ -126,6 +156,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
 
     def _refuse(self, error: MalformedRequestError | HttpError) -> None:
         """Answer what never became a request, and end the connection."""

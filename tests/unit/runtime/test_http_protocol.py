@@ -162,6 +162,13 @@ async def test_what_is_no_http_is_told_so_as_a_problem(port: int) -> None:
     assert problem["request_id"].encode() not in other
 
 
+@pytest.mark.parametrize("version", [b"0.9", b"2.0", b"1.2"])
+async def test_a_version_that_is_not_spoken_is_refused(port: int, version: bytes) -> None:
+    """Its rules of framing are not ours."""
+    answer = await until_closed(port, b"GET / HTTP/" + version + b"\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+
+
 CHUNKED = b"POST /names HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
 
 
