@@ -116,11 +116,11 @@ def test_gates_answer_as_the_model_whatever_is_asked(redis_url: str) -> None:
 def test_long_runs_agree_and_reach_the_worst_case(redis_url: str, entropy: SeededEntropy) -> None:
     """The same by seed; the bound across a loss is reached, so it is not stated too high."""
     findings = with_redis(
-        redis_url, lambda redis: explore_limits(redis, seed=entropy.seed, runs=150, operations=80)
+        redis_url, lambda redis: explore_limits(redis, seed=entropy.seed, runs=100, operations=70)
     )
     print(findings.report())
     assert not findings.violations
-    assert findings.ran["operations"] > 10_000
+    assert findings.ran["operations"] > 5_000
     assert findings.seen[REACHED] > 0
 
 
