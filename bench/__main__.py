@@ -37,7 +37,7 @@ from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.settings import CONNECTIONS_PER_CORE, cores, load_settings
 from stakehold.telemetry.metrics import Metrics
 
-USERS = 1000
+USERS = 400
 """Of each kind: readers whose pages are cached, readers who miss, writers. Their tokens fit the table of
 verified ones together."""
 

@@ -43,7 +43,7 @@ from stakehold.telemetry.metrics import Metrics
 from stakehold.telemetry.threaded_stream import ThreadedStream
 
 CONNECTIONS = 48
-USERS = 1000
+USERS = 400
 REQUESTS_A_ROUND = 480
 
 
