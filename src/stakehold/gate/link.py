@@ -112,11 +112,15 @@ class Link:
             raise RedisAwayError from error
 
     async def ping(self) -> bool:
-        """Whether Redis answers now; asks it even while it is down."""
+        """Whether Redis answers now and serves; asks it even while it is down. A full one only answers."""
+        if not self.is_up:
+            with contextlib.suppress(RedisAwayError):
+                await self.bring_up()
         try:
-            return await self._redis.command("PING", timeout_s=REDIS_TIMEOUT_S) == b"PONG"
+            answered = await self._redis.command("PING", timeout_s=REDIS_TIMEOUT_S) == b"PONG"
         except ExternalServiceError:
             return False
+        return answered and self.is_up
 
     def has_forgotten(self, incarnation: bytes) -> None:
         """Redis has another incarnation than the one we knew: it was wiped."""
