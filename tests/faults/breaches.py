@@ -257,6 +257,8 @@ def _new_password_is_refused(run: Broken) -> bool:
     last = max(changes, key=_ended_s)
     if any(one is not last and (one.outcome == "unknown" or one.ended_s > last.started_s) for one in changes):
         return False
+    if any(one.kind == "sign_out" and one.outcome == "unknown" for one in run.operations):
+        return False  # It may end the signing-in that is added.
     run.add("sign_in", last, 401, password=last.request["new_password"])
     return last.outcome == "ok" and run.answer(run.operations[-1], code="invalid_credentials")
 
