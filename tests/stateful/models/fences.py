@@ -71,6 +71,7 @@ Fault = Literal[
     "the writer loses Redis for good",
     "all lose Redis",
     "all lose Redis, which returns empty",
+    "all lose Redis, which returns as it was",
     "the leader is cancelled",
 ]
 _DEATHS: tuple[Fault, ...] = ("the writer dies before its commit", "the writer dies after its commit")
@@ -84,7 +85,11 @@ _LOSSES: tuple[Fault, ...] = (
     "the writer is connected anew",
     "the writer loses Redis for good",
 )
-_LOSSES_OF_ALL: tuple[Fault, ...] = ("all lose Redis", "all lose Redis, which returns empty")
+_LOSSES_OF_ALL: tuple[Fault, ...] = (
+    "all lose Redis",
+    "all lose Redis, which returns empty",
+    "all lose Redis, which returns as it was",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +245,10 @@ class Run:
     begun: set[str] = field(default_factory=set)
     outcome: set[str] = field(default_factory=set)
 
+    @property
+    def _hash_key(self) -> str:
+        return f"sh{self.epoch}:{_KEYS[0]}"
+
     async def play(self, path: Path) -> bool:
         """Give turns as `path` says until all have ended, then look what is left. False: it was cut short."""
         try:
@@ -274,6 +283,7 @@ class Run:
         if scenario.cached != "nothing":
             first = self.processes["f"]
             await self._store(first, (await first.read()).ticket, 0)
+            await self.scripts.command("COPY", self._hash_key, self._hash_key + ":before")
         if scenario.cached == "stale":
             await self._pass_time(FRESH_S + 1)
         self.schedule.free = False
@@ -390,6 +400,9 @@ class Run:
         if fault == "all lose Redis, which returns empty":
             async with self.schedule.asking():
                 await self.scripts.wipe(self.epoch, _KEYS)
+        if fault == "all lose Redis, which returns as it was":
+            async with self.schedule.asking():
+                await self.scripts.command("COPY", self._hash_key + ":before", self._hash_key, "REPLACE")
         if fault != "the writer loses Redis for good":
             for process in losers:
                 self.schedule.start(f"return of {process.name}", self._return(process))
@@ -427,8 +440,9 @@ class Run:
         """What anybody would be served now who came to a process that has lost nothing."""
         observer, other = self.processes["observer"], self.processes["f"]
         if self.schedule.taken[-1].touches == "redis" and self._floor(observer, excused=False):
-            await self._look(observer)
-            if self.scenario.fault in _LOSSES_OF_ALL and other.gate.state == "up":
+            if self.scenario.fault != "all lose Redis, which returns as it was":
+                await self._look(observer)
+            if self.scenario.fault in _LOSSES_OF_ALL and other.gate.state == "up" and not other.redis.away:
                 await self._look(other)
 
     async def _look(self, process: Process) -> PageRead:
@@ -457,7 +471,7 @@ class Run:
         await self._use_the_cache()
 
     async def _find_no_remains(self, *, excused: bool) -> None:
-        for process in self.processes.values():
+        for process in {self.processes[name] for name in self.scenario.readers}:
             page = await process.look()
             if page.kind == "bypass":
                 self._broken(OPEN_AGAIN, "a mark outlives its time")
