@@ -16,6 +16,7 @@ from stakehold.database.port import Connection, Database, RunAgainError
 from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.errors import DatabaseError, OverloadedError, StakeholdError
 from stakehold.domain.ports import Counters, Deadline, Entropy
+from stakehold.domain.time_limit import TimeLimit
 from stakehold.domain.timing import STATEMENT_TIMEOUT_S
 
 T = TypeVar("T")
@@ -117,9 +118,10 @@ class _AttemptError(Exception):
 async def _attempt(database: Database, work: Callable[[Connection], Awaitable[T]], deadline: Deadline) -> T:
     sent = False
     try:
-        async with asyncio.timeout(deadline.left_s()), database.connection(deadline) as connection:
-            sent = True
-            return await work(connection)
+        with TimeLimit(deadline.left_s()):
+            async with database.connection(deadline) as connection:
+                sent = True
+                return await work(connection)
     except RunAgainError as error:
         raise _AttemptError(Failure.CONFLICT, error.otherwise) from error
     except asyncpg.IntegrityConstraintViolationError:

@@ -339,6 +339,8 @@ class Gate:
 
     def _batches(self, fences: Sequence[Fence]) -> list[tuple[Link, list[Fence]]]:
         """The fences by where their users' keys live, few enough for one script each."""
+        if len(fences) == 1:
+            return [(self._link(fences[0].tag), list(fences))]
         by_link: dict[Link, list[Fence]] = {}
         for fence in fences:
             by_link.setdefault(self._link(fence.tag), []).append(fence)

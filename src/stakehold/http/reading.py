@@ -1,6 +1,5 @@
 """Reading what a client sends: the header, the query, the body. All of it bounded, none of it trusted."""
 
-import asyncio
 import json
 import re
 from collections import Counter
@@ -13,6 +12,7 @@ from starlette.types import Message, Receive, Scope
 
 from stakehold.domain.errors import FieldError, MalformedRequestError, ValidationError
 from stakehold.domain.ports import Deadline
+from stakehold.domain.time_limit import TimeLimit
 from stakehold.http.operations import Operation
 from stakehold.http.problems import HttpError
 
@@ -150,7 +150,7 @@ async def _receive_body(receive: Receive, deadline: Deadline) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(deadline.bound_s(BODY_TIMEOUT_S)):
+        with TimeLimit(deadline.bound_s(BODY_TIMEOUT_S)):
             while True:
                 message: Message = await receive()
                 if message["type"] == "http.disconnect":
@@ -169,15 +169,7 @@ async def _receive_body(receive: Receive, deadline: Deadline) -> bytes:
 def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
     _refuse_deep_nesting(body)
     try:
-        # A first reading by the standard library alone notices a key given twice; numbers stay text, so
-        # that their size costs nothing.
-        read = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_int=str,
-            parse_float=str,
-            parse_constant=_refuse_constant,
-        )
+        read = _first_reading(body.decode("utf-8"))
         if isinstance(read, FieldError):
             raise ValidationError("A field is given twice.", fields=(read,))
         return msgspec.json.decode(body, type=schema)
@@ -189,6 +181,8 @@ def _decode(body: bytes, schema: type[msgspec.Struct]) -> Any:
 
 
 def _refuse_deep_nesting(body: bytes) -> None:
+    if body.count(b"{") + body.count(b"[") <= NESTING_MAX:
+        return
     depth = 0
     for token in _STRINGS_AND_BRACKETS.finditer(body):
         bracket = token[0]
@@ -217,6 +211,13 @@ def _pointer(name: str) -> str:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(text)
+
+
+# By the standard library, which alone notices a key given twice; numbers stay text, so that their size costs
+# nothing.
+_first_reading = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=_refuse_constant
+).decode
 
 
 def _refuse(error: msgspec.ValidationError, *, query: bool) -> NoReturn:

@@ -26,7 +26,8 @@ MAX_TOKEN_CHARACTERS: Final = 2048
 LEEWAY_S: Final = 30
 """How far the clock of the process that made a token may be ahead of ours. An expiry gets none."""
 
-VERIFIED_TOKENS_MAX: Final = 4096
+VERIFIED_TOKENS_MAX: Final = 16_384
+"""Some 1 KB each. Verifying one anew costs as much as the rest of a cached read."""
 
 
 @dataclass(frozen=True, slots=True)
