@@ -20,6 +20,8 @@ class RespProxy:
         self.connections = 0
         self.delay_s = 0.0
         """Hold back every chunk of replies this long."""
+        self.commands_delay_s = 0.0
+        """Hold back every chunk of commands this long."""
         self.cut_at: bytes | None = None
         """Cut every connection when the reply to this command comes, instead of passing it on. Works once."""
         self.url = ""
@@ -108,6 +110,8 @@ class RespProxy:
         parser = hiredis.Reader()  # a command is framed as a reply that is an array
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                if self.commands_delay_s:
+                    await asyncio.sleep(self.commands_delay_s)
                 parser.feed(data)
                 seen = list(_parsed(parser))
                 self.commands += seen
