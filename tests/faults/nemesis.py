@@ -1,8 +1,9 @@
 """Harms a cluster at random, from a seed, and puts right what it did.
 
 Two lanes strike at the same time: one at the stores themselves, one at server processes and the wires between
-them and the stores. Within a lane one fault follows the other, in an order that the seed shuffles, so
-that each comes up before any comes up again.
+them and the stores. Within a lane one fault follows the other, in an order that the seed shuffles, so that
+each comes up before any comes up again. Now and then there is a lull: some promises have exceptions while a
+store is away, and are strict only when none has been for a while.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from tests.faults.harm import Harm
 from tests.faults.history import History
 
 Act = Callable[[Harm], Awaitable[None]]
+
+STORM_S, LULL_S = 20.0, 12.0
+"""A lull comes after each storm. It is longer than a window of most limits, and what settles before."""
 
 GAP_S = 1.0
 """Between two faults of a lane, at most; less when there is little time for all."""
@@ -44,12 +48,15 @@ class Nemesis:
         return await self._harm.is_settled(within_s)
 
     async def _strike_lane(self, faults: Sequence[Act], rng: random.Random, seconds: float) -> None:
-        end_s = time.monotonic() + seconds
         share_s = seconds / len(faults)
         harm = self._harm.drawing_from(rng, longest_s=min(4.0, share_s))
         bag = _shuffled(faults, rng)
         struck = 0
-        while struck < len(faults) or time.monotonic() < end_s:
+        began_s = time.monotonic()
+        while struck < len(faults) or time.monotonic() < began_s + seconds:
+            since_s = (time.monotonic() - began_s) % (STORM_S + LULL_S)
+            if since_s > STORM_S:
+                await asyncio.sleep(STORM_S + LULL_S - since_s)
             bag = bag or _shuffled(faults, rng)
             act = bag.pop()
             await act(harm)

@@ -10,7 +10,7 @@ SKEW_MAX_MS = 14_000
 JUMP_MS = 16 * 60_000
 """Longer than an access token lives."""
 
-_STATEMENTS = ("INSERT INTO stakes", "INSERT INTO sessions", "UPDATE sessions", "UPDATE users", "SELECT", "")
+_STATEMENTS = ("INSERT INTO stakes",) * 4 + ("INSERT INTO sessions", "UPDATE sessions", "UPDATE users", "")
 
 
 async def server_killed(harm: Harm) -> None:
@@ -74,6 +74,15 @@ async def redis_delayed(harm: Harm) -> None:
         server.redis_proxy.delay_s = harm.random.uniform(0.05, 1.5)
         await harm.a_while()
         server.redis_proxy.delay_s = 0.0
+
+
+async def redis_commands_delayed(harm: Harm) -> None:
+    """What is to be stored arrives late, when others may have written; still in time for whoever waits."""
+    server = harm.a_server()
+    async with harm.noted("redis_away", server, detail="commands delayed"):
+        server.redis_proxy.commands_delay_s = harm.random.uniform(0.05, 0.2)
+        await harm.a_while()
+        server.redis_proxy.commands_delay_s = 0.0
 
 
 async def redis_silent(harm: Harm) -> None:
@@ -144,17 +153,23 @@ async def database_delayed(harm: Harm) -> None:
 
 FAULTS = (
     server_killed,
+    server_killed,
+    server_killed,
     server_stopped,
     clock_skewed,
     clocks_jumped,
     redis_connection_cut,
     redis_reply_lost,
     redis_delayed,
+    redis_commands_delayed,
     redis_silent,
     database_cut_before,
     database_cut_during,
     database_cut_after,
+    database_cut_after,
     database_answers_lost,
     database_silent,
     database_delayed,
+    database_delayed,
 )
+"""Those that leave a write half done come more often."""

@@ -18,18 +18,22 @@ from tests.support.service import PASSWORD, Service
 
 LIMITS = {
     "auth": (10, 5), "auth-failure": (8, 20), "sign-up": (5, 5), "refresh": (10, 5), "account": (15, 5),
-    "stake-create": (30, 5), "stake-read": (60, 5), "global": (90, 5), "plan-read": (60, 5),
+    "stake-create": (15, 4), "stake-read": (30, 4), "global": (45, 4), "plan-read": (60, 5),
 }  # fmt: skip
 """Low enough to be met, with windows short enough to end within a run: quota and seconds."""
 
 PERIODS = (1, 3, 6, 12)
 KEPT_IN_MIND = 50
+PACES_S = (0.005, 0.005, 0.05, 0.1)
+"""Mean pauses of a user's clients: half of the users are greedy, and meet their limits."""
+
 NEWCOMERS_ACTS = 8
 NEWCOMERS_PACE_S = 0.3
 _WEIGHTS = {
     "list": 45, "get": 12, "create": 30, "me": 4, "refresh": 2, "sign_out": 1, "spent_refresh": 0.3,
     "wrong_password": 0.3, "sign_in": 0.3,
 }  # fmt: skip
+_LOOKS = {"ok": (0, 0, 1, 2), "unknown": (2, 3, 4), "fail": (0,)}
 
 
 def limits_setting() -> str:
@@ -83,6 +87,8 @@ class Client:
         self._pace_s = pace_s
         self._address = f"198.51.100.{number}"
         self._cursors: list[tuple[str, str]] = []
+        self._to_look = 0
+        """How many pages to read before anything else."""
         self._spent: tuple[str, str] | None = None
 
     async def run(self, until: Callable[[], bool]) -> None:
@@ -95,6 +101,9 @@ class Client:
         """Ask one thing of a server."""
         if self.tokens is None:
             return await self.sign_in(server)
+        if self._to_look:
+            self._to_look -= 1
+            return await self.list(server)
         if self.user.unsettled and self._random.random() < 0.5:
             return await self.create(server, self.user.unsettled.pop(0))
         kinds = {**_WEIGHTS, "change_password": 1.0} if self.changes_password else _WEIGHTS
@@ -174,6 +183,8 @@ class Client:
         key = stake["idempotency_key"]
         headers = {"Idempotency-Key": f'"{key}"'} if key else {}
         done = await self._ask(server, "create", "POST", "/api/stake", stake, body=body, headers=headers)
+        # Whether confirmed or not, what other servers show of it is looked at before the next write.
+        self._to_look = self._random.choice(_LOOKS[done.outcome])
         if done.outcome == "ok":
             self.user.stakes.append(str(done.answer["stakeId"]))
             del self.user.stakes[:-KEPT_IN_MIND]
@@ -184,11 +195,13 @@ class Client:
         return done
 
     async def list(self, server: int) -> Operation:
-        """Read a page, by number or after a cursor."""
-        limit = self._random.choice((1, 2, 3, 5, 5, 10))
-        page: int | None = self._random.choice((None, None, 1, 2, 3))
-        path, cursor = f"/api/stake?limit={limit}", None
-        if self._cursors and self._random.random() < 0.3:
+        """Read a page: mostly the same one, so that it is in the cache, or by number, or after a cursor."""
+        limit, page, cursor = 5, None, None
+        if self._random.random() < 0.4:
+            limit = self._random.choice((1, 2, 3, 5, 10))
+            page = self._random.choice((None, 1, 2, 3))
+        path = f"/api/stake?limit={limit}"
+        if limit != 5 and self._cursors and self._random.random() < 0.3:
             page, (text, cursor) = None, self._cursors.pop()
             path += f"&cursor={text}"
         elif page is not None:
@@ -259,7 +272,7 @@ class Client:
     def new_stake(self) -> Members:
         """A stake that nobody has asked for."""
         number = next(self._intentions)
-        key = f"intention {number}" if self._random.random() < 0.7 else None
+        key = f"intention {number}" if self._random.random() < 0.5 else None
         return {"amount": f"{number}.25", "period": self._random.choice(PERIODS), "idempotency_key": key}
 
     def _any_server(self) -> int:
@@ -321,10 +334,8 @@ async def enrolled(
     _note_set_up(recorder, number, name, "sign_up", began_s, {"id": str(user_id)})
     tokens = {"token": person.token, "refreshToken": person.refresh_token, **claims}
     _note_set_up(recorder, number, name, "sign_in", began_s, tokens)
-    clients = [
-        Client(number + half, user, recorder, rng, intentions, pace_s=rng.choice((0.01, 0.05, 0.1)))
-        for half in (0, 1)
-    ]
+    pace_s = rng.choice(PACES_S)
+    clients = [Client(number + half, user, recorder, rng, intentions, pace_s=pace_s) for half in (0, 1)]
     clients[0].tokens = Tokens(person.token, person.refresh_token, claims)
     return clients
 
