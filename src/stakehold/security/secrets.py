@@ -43,19 +43,24 @@ _MARKERS: Final = (
 def check_jwt_secret(secret: str) -> None:
     """Raise ValueError, saying what to do, if `secret` must not sign tokens.
 
-    That is one of fewer than 32 UTF-8 bytes, one published as an example, one character repeated, or a key of
-    another kind.
+    That is one of fewer than 32 UTF-8 bytes, one published as an example, one character or a short text
+    repeated, or a key of another kind.
     """
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"The secret has fewer than {MIN_SECRET_BYTES} bytes. {_HOW_TO_MAKE_ONE}")
     letters = "".join(character for character in secret.lower() if character.isalnum())
     if letters in _PUBLISHED or any(marker in letters for marker in _MARKERS):
         raise ValueError(f"The secret is one from an example, which everybody knows. {_HOW_TO_MAKE_ONE}")
-    if len(set(secret)) == 1:
-        raise ValueError(f"The secret is one character repeated. {_HOW_TO_MAKE_ONE}")
+    if _is_repetition(secret):
+        raise ValueError(f"The secret is one character or a short text repeated. {_HOW_TO_MAKE_ONE}")
     # PyJWT refuses these for HS256, since a public key that signs would let anyone sign (RFC 8725, 2.1).
     if "-----BEGIN " in secret or secret.startswith("ssh-"):
         raise ValueError(f"The secret is a key of another kind. {_HOW_TO_MAKE_ONE}")
+
+
+def _is_repetition(secret: str) -> bool:
+    """Whether the secret is one text twice or more, perhaps cut short at the end."""
+    return any(secret[period:] == secret[:-period] for period in range(1, len(secret) // 2 + 1))
 
 
 def secret_warnings(secret: str) -> list[str]:
