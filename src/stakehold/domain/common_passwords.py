@@ -1,10 +1,13 @@
 """The commonest passwords of at least eight characters, which nobody may choose.
 
 Put together by hand from what is generally known of leaked passwords: keyboard runs, repeated and counted
-digits, words with the usual endings, names, teams and bands. All are in lower case: the comparison folds.
+digits, words with the usual endings, names, teams and bands; and the rest of the 3,000 commonest, from
+leaked_passwords.py (OWASP ASVS 5.0, 6.2.4). All are in lower case: the comparison folds.
 """
 
 from typing import Final
+
+from stakehold.domain.leaked_passwords import LEAKED_PASSWORDS
 
 _DIGITS = """
 12345678 123456789 1234567890 12345678910 0123456789 01234567 012345678 87654321 987654321 0987654321
@@ -126,4 +129,4 @@ lightning1 tornado1 phoenix1 phoenix123 firebird fireball fireman1 firefighter t
 revolution universe galaxy123
 """
 
-COMMON_PASSWORDS: Final = frozenset((_DIGITS + _KEYBOARD + _WORDS).split())
+COMMON_PASSWORDS: Final = frozenset((_DIGITS + _KEYBOARD + _WORDS).split()) | LEAKED_PASSWORDS

@@ -23,7 +23,11 @@ class TimeLimit:
         assert task is not None
         self._task = task
         self._cancelling = task.cancelling()
-        self._timer = loop.call_later(self._seconds, self._cancel)
+        self._timer: asyncio.Handle = (
+            loop.call_later(self._seconds, self._cancel)
+            if self._seconds > 0
+            else loop.call_soon(self._cancel)
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
