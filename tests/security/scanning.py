@@ -1,6 +1,7 @@
 """Finding secrets in what was written, in whatever form they got there."""
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -62,23 +63,22 @@ def _base64_forms(data: bytes) -> dict[str, bytes]:
 
 
 class Scanner:
-    """Looks for named secrets; `secrets` may grow until it is asked. All are tried without regard to case."""
+    """Looks for secrets, each with a name; without regard to case."""
 
     def __init__(self, secrets: Mapping[str, str | bytes]) -> None:
-        self.secrets = dict(secrets)
+        self._spellings = [
+            (name, form, spelling.lower())
+            for name, secret in secrets.items()
+            for form, spelling in forms(secret).items()
+        ]
 
     def leaks(self, place: str, written: bytes) -> list[Leak]:
         """The secrets in what was written at `place`."""
         lower = written.lower()
-        return [
-            Leak(name, form, place)
-            for name, secret in self.secrets.items()
-            for form, spelling in forms(secret).items()
-            if spelling.lower() in lower
-        ]
+        return [Leak(name, form, place) for name, form, spelling in self._spellings if spelling in lower]
 
     def leaks_below(self, directory: Path, *, but: Iterable[str] = ()) -> list[Leak]:
-        """The secrets in files below `directory`, names and contents; `but` leaves out files by their name."""
+        """The secrets in files below `directory`, names and contents, `but` files of these names."""
         found = []
         for path in sorted(directory.rglob("*")):
             place = str(path.relative_to(directory))
@@ -88,15 +88,13 @@ class Scanner:
         return found
 
 
-def command_lines() -> bytes:
+def command_lines() -> set[bytes]:
     """What everybody on this machine may see of every process that runs now."""
-    seen = []
+    seen = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            seen.append(path.read_bytes())
-        except OSError:
-            continue  # it has ended
-    return b"\n".join(seen)
+        with contextlib.suppress(OSError):  # it has ended
+            seen.add(path.read_bytes())
+    return seen
 
 
 def signature(token: str) -> str:
