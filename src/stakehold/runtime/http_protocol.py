@@ -29,13 +29,16 @@ Enough for the largest body the application takes, in chunks of one byte.
 """
 
 PIPELINED_MAX: Final = 64
-"""Requests of one connection that wait for the one before. Nobody who reads the answers needs more."""
+"""Requests of one connection that wait for the one before; these are answered, and no more of it is read."""
 
 WRITE_TIMEOUT_S: Final = 10.0
 """Answers that a client does not take are kept for so long."""
 
 CONNECTIONS_MAX: Final = 4096
 """Of one process."""
+
+_CONTROLS: Final = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
+"""What no header may hold, beside the ends of lines, which are counted."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -49,6 +52,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._content_bytes = 0
         self._framing_bytes = 0
         self._in_one_body = False
+        self._running: RequestResponseCycle | None = None
+        self._ending = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
 
@@ -62,19 +67,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         self._stop_write_timer()
+        if self._is_under_way():
+            # uvicorn tells the request that came last, which may still be waiting.
+            self._running.disconnected = True  # type: ignore[union-attr]
+            self._running.message_event.set()  # type: ignore[union-attr]
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+        self._start_write_timer()
 
     def resume_writing(self) -> None:
         self._stop_write_timer()
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self._ending:
+            return
         self._content_bytes = 0
-        self._in_one_body = not self._reading_head
+        self._in_one_body = began_in_body = not self._reading_head
         super().data_received(data)
         if self.parser is None or self.transport.is_closing():
             return
@@ -84,10 +95,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 self.transport.abort()
                 return
         if self.cycle is not None and not self.cycle.response_complete:
+            if self._reading_head and self._head_has_begun:
+                # The rest of this head can wait for the answer; then it is bounded like any other.
+                self.flow.pause_reading()
             return
-        # Part of a head, or the rest of a body that was answered before its end.
+        if began_in_body and self._reading_head and not self._head_has_begun:
+            # The end of a body that was answered before its end: the connection is idle from here on.
+            self._stop_timer()
+            self._keep_alive()
+            return
+        # Part of a head, or of such a body.
         self._start_timer()
-        if self._reading_head:
+        if self._reading_head and not began_in_body:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._refuse(
@@ -114,7 +133,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if upgrade:
             self.cycle.keep_alive = False
         if len(self.pipeline) > PIPELINED_MAX:
-            self.transport.abort()
+            self._end_after_answers(without_the_last=True)
             raise ValueError("too many requests at once")
 
     def on_body(self, body: bytes) -> None:
@@ -132,6 +151,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self.transport.is_closing():
+            self._start_write_timer()
+            return
         if self.pipeline:
             # uvicorn reads on after each answer, and would queue what comes faster than it is answered.
             self.flow.pause_reading()
@@ -139,6 +161,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
         super()._start_asgi_task(cycle, _Answering(cycle, app))  # type: ignore[arg-type]
 
     def send_400_response(self, msg: str) -> None:
@@ -157,13 +180,44 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _keep_alive(self) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def _start_write_timer(self) -> None:
+        if self._write_timer is None:
+            self._write_timer = self.loop.call_later(WRITE_TIMEOUT_S, self.transport.abort)
+
     def _stop_write_timer(self) -> None:
         if self._write_timer is not None:
             self._write_timer.cancel()
             self._write_timer = None
 
+    def _is_under_way(self) -> bool:
+        return self._running is not None and not self._running.response_complete
+
+    def _end_after_answers(self, *, without_the_last: bool) -> None:
+        """Read no more, answer what was asked, and close: with the last answer, which says so."""
+        self._ending = True
+        if without_the_last:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else self._running
+        assert last is not None
+        last.keep_alive = False
+        self.cycle = last
+
     def _refuse(self, error: MalformedRequestError | HttpError) -> None:
-        """Answer what never became a request, and end the connection."""
+        """Answer what never became a request, and end the connection.
+
+        Requests before it that are still under way are answered instead: whoever reads a refusal first would
+        take it for the answer of one that may have had its effect.
+        """
+        if self._ending:
+            return
+        if self._is_under_way() and (self.cycle is not self._running or not self.cycle.more_body):
+            self._end_after_answers(without_the_last=self.cycle is not self._running and self.cycle.more_body)
+            return
         request_id = secrets.token_hex(16)
         body = problem_body(error, instance="/", request_id=request_id)
         headers = [
@@ -176,6 +230,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         lines = [b"%s: %s\r\n" % header for header in headers]
         self.transport.write(b"".join([STATUS_LINE[kind_of(error).status], *lines, b"\r\n", body]))
         self.transport.close()
+        self._start_write_timer()
 
 
 class _Answering:
@@ -194,6 +249,8 @@ class _Answering:
             self._start = message
             return
         start, cycle = self._start, self._cycle
+        if cycle.transport.is_closing():
+            cycle.disconnected = True
         if start is not None and not cycle.response_started:
             if self._is_sent(start, message):
                 return
@@ -203,7 +260,9 @@ class _Answering:
     def _is_sent(self, start: Message, end: Message) -> bool:
         """Send a whole answer on a connection that stays open. False: it is not one, and nothing was sent."""
         cycle, body = self._cycle, end.get("body", b"")
-        if end.get("more_body") or not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
+        if end["type"] != "http.response.body" or end.get("more_body"):
+            return False
+        if not cycle.keep_alive or cycle.disconnected or cycle.flow.write_paused:
             return False
         piece = [STATUS_LINE[start["status"]]]
         framed = cycle.scope["method"] == "HEAD" or start["status"] in (204, 304)
@@ -218,7 +277,9 @@ class _Answering:
             piece += (name, b": ", value, b"\r\n")
         head = b"".join(piece)
         lines = len(headers) + 1
-        if not framed or head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
+        if not framed or head.count(b"\r") != lines or head.count(b"\n") != lines:
+            return False
+        if len(head.translate(None, _CONTROLS)) != len(head):
             return False  # uvicorn says what is wrong with it
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False

@@ -35,6 +35,13 @@ async def names_of_headers(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": names})
 
 
+class Held:
+    """What requests of /held wait for, and say when they have begun."""
+
+    begun = asyncio.Event()
+    released = asyncio.Event()
+
+
 STREAMED = b"x" * 100_000
 WRONG_HEADERS: dict[str, list[tuple[bytes, bytes]]] = {
     "/injected": [(b"content-length", b"2"), (b"etag", b'"x"\r\nset-cookie: stolen=1')],
@@ -57,6 +64,12 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
         headers = (WRONG_HEADERS | FRAMED_OTHERWISE)[path]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
+    elif path == "/held":
+        while (await receive()).get("more_body"):
+            pass
+        Held.begun.set()
+        await Held.released.wait()
+        await early_answer(scope, receive, send)
     elif path == "/streamed":
         length = (b"content-length", str(2 * len(STREAMED)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
@@ -69,6 +82,7 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 @pytest_asyncio.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(http_protocol, "HEAD_TIMEOUT_S", HEAD_TIMEOUT_S)
+    Held.begun, Held.released = asyncio.Event(), asyncio.Event()
     config = uvicorn.Config(
         answer,
         port=0,
@@ -259,3 +273,130 @@ async def test_a_streamed_answer_arrives_whole(port: int) -> None:
     """What comes in several pieces is never held back until it is complete."""
     received = await until_closed(port, b"GET /streamed" + LAST)
     assert received.partition(b"\r\n\r\n")[2] == STREAMED * 2
+
+
+HELD = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+TO_HELD = b"POST /held HTTP/1.1\r\nHost: x\r\n"
+BROKEN_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnot a size\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(HELD + b"\x00 / HTTP/1.1\r\n\r\n", id="garbage after a request"),
+        pytest.param(TO_HELD + b"Content-Length: 2\r\n\r\nabc", id="a body longer than it says"),
+        pytest.param(HELD + TO_HELD + BROKEN_CHUNK, id="a second request whose body is broken"),
+        pytest.param(HELD + b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", id="a version that is not spoken"),
+        pytest.param(
+            HELD[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\nPRI", id="an offer to upgrade, taken up"
+        ),
+    ],
+)
+async def test_a_refusal_never_overtakes_an_answer(port: int, sent: bytes) -> None:
+    """A request under way gets its own answer, as the last of its connection: it may have had its effect."""
+    asyncio.get_running_loop().call_later(0.05, Held.released.set)
+    received = await until_closed(port, sent)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in received
+
+
+async def test_requests_behind_one_under_way_are_bounded(port: int) -> None:
+    """As many as may wait are answered, the last as the last; no more are read."""
+    asyncio.get_running_loop().call_later(0.05, Held.released.set)
+    received = await until_closed(port, HELD + GET * 200)
+    assert received.count(b"HTTP/1.1 200 ") == received.count(b"ok") == 1 + http_protocol.PIPELINED_MAX
+    assert received.count(b"connection: close") == 1
+
+
+async def test_a_head_behind_a_request_under_way_is_bounded(port: int) -> None:
+    """It is not read on until the answer has left, and then as any other."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HELD + b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(_send_much(writer), 1)
+    Held.released.set()
+    async with asyncio.timeout(5):
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        with contextlib.suppress(ConnectionError):
+            after = await reader.read()
+            assert after == b"" or after.startswith(b"HTTP/1.1 431 ")
+    writer.transport.abort()
+
+
+async def _send_much(writer: asyncio.StreamWriter) -> None:
+    for _ in range(100):
+        writer.write(b"x" * 1_000_000)
+        await writer.drain()
+
+
+async def test_after_the_rest_of_a_body_answered_early_the_connection_goes_on(port: int) -> None:
+    """However large its last piece is: it is no head, and no answer follows it but those asked for."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n")
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+        writer.write(b"x" * 200_000)
+        await writer.drain()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 2 * HEAD_TIMEOUT_S)
+        writer.write(GET)
+        assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_a_client_that_takes_no_last_answer_is_cut_off(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing waits for what is still to be sent, and that has a limit too."""
+    aborted = asyncio.Event()
+    made = BoundedHttpProtocol.connection_made
+
+    def never_closing(self: BoundedHttpProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        self.transport = cast(asyncio.Transport, _NeverClosing(transport, aborted))
+
+    monkeypatch.setattr(http_protocol, "WRITE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_made", never_closing)
+    await until_closed(port, b"GET /" + LAST)
+    assert aborted.is_set()
+
+
+class _NeverClosing(_Watched):
+    """A transport whose peer takes nothing more: it closes only by force."""
+
+    def __init__(self, transport: asyncio.Transport, aborted: asyncio.Event) -> None:
+        super().__init__(transport, [])
+        self._aborted = aborted
+        self._closing = False
+
+    def close(self) -> None:
+        self._closing = True
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def abort(self) -> None:
+        self._aborted.set()
+        self._transport.abort()
+
+
+async def test_a_client_that_goes_while_another_request_waits_is_no_fault(
+    port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The request under way learns of it, and its answer goes nowhere without an error."""
+    gone, lost = asyncio.Event(), BoundedHttpProtocol.connection_lost
+
+    def noted(self: BoundedHttpProtocol, exc: Exception | None) -> None:
+        lost(self, exc)
+        gone.set()
+
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_lost", noted)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(HELD + GET)
+    await asyncio.wait_for(Held.begun.wait(), 5)
+    writer.transport.abort()
+    await asyncio.wait_for(gone.wait(), 5)
+    Held.released.set()
+    await until_closed(port, b"GET /" + LAST)
+    assert "Exception" not in caplog.text
