@@ -177,7 +177,7 @@ class Gate:
             self._counters.count("limits_not_released")
 
     async def ping(self) -> bool:
-        """Whether every Redis of the ring answers now."""
+        """Whether every Redis of the ring answers now, and serves."""
         for link in self._links.values():
             if not await link.ping():
                 return False

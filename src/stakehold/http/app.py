@@ -42,17 +42,17 @@ _LAST = (b"connection", b"close")
 
 
 def create_app() -> ASGIApp:
-    """The application, with every operation of the route table."""
+    """The application, with every operation of the route table, for the root of its host."""
     by_path: dict[str, dict[str, Operation]] = {}
     for operation in OPERATIONS:
         by_path.setdefault(operation.path, {})[operation.method] = operation
-    endpoints = {path: _Endpoint(path, methods) for path, methods in by_path.items()}
-    with_parameters = [Route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path]
-    router = Router(with_parameters, redirect_slashes=False, default=_Endpoint("", {}))
+    fixed = {path: _Endpoint(path, methods) for path, methods in by_path.items() if "{" not in path}
+    patterns = [Route(path, _Endpoint(path, methods)) for path, methods in by_path.items() if "{" in path]
+    router = Router(patterns, redirect_slashes=False, default=_Endpoint("", {}))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # Trying one pattern after another costs more than all else that finds the operation.
-        await endpoints.get(scope.get("path", ""), router)(scope, receive, send)
+        await fixed.get(scope.get("path", ""), router)(scope, receive, send)
 
     return app
 

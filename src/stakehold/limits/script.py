@@ -49,7 +49,7 @@ local function charge(key, log, window_us, request_id)
     if added == 0 then added = redis.call('ZADD', key, 'NX', whole(now_us), request_id) end
   end
   -- Looking is cheaper than writing, which replicas and append-only files hear of.
-  if redis.call('PTTL', key) < window_us / 1000 then redis.call('PEXPIRE', key, whole(window_us / 500)) end
+  if redis.call('PTTL', key) <= window_us / 1000 then redis.call('PEXPIRE', key, whole(window_us / 500)) end
   if log.count == 0 then log.oldest_us = now_us end
   log.count = log.count + added
 end

@@ -5,9 +5,11 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -17,7 +19,13 @@ from stakehold.domain.errors import ConflictError, StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.container import build_container, close_container
 from stakehold.runtime.dotenv import with_dotenv
-from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey, kept_secret
+from stakehold.runtime.embedded import (
+    EmbeddedPostgres,
+    EmbeddedValkey,
+    kept_secret,
+    private_directory,
+    write_private,
+)
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.settings import Settings, load_settings
 from stakehold.runtime.supervisor import Child, ServerChild, Supervisor, listen
@@ -48,7 +56,7 @@ def run_dev(environ: Mapping[str, str]) -> int:
     environ = with_dotenv(environ, Path(".env"))
     settings = load_settings(environ, production=False)
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
+        private_directory(settings.data)
     except OSError as error:
         raise DevError(f"{settings.data} can not be made: {error.strerror}. Set STAKEHOLD_DATA.") from None
     with _only_one(settings.data), listen(settings.host, settings.port) as listener:
@@ -72,7 +80,7 @@ def run_dev(environ: Mapping[str, str]) -> int:
                     )
                 supervisor.start_servers()
                 if all(server.wait_until_ready() for server in servers) and not supervisor.told_to_stop:
-                    announce(_welcome(address))
+                    announce(_welcome(address) + exposure(host))
                 return supervisor.watch()
             finally:
                 announce("Stopping")
@@ -87,9 +95,17 @@ def running_dev(data: Path) -> dict[str, Any]:
         with lock:
             if _locks(lock):
                 return {}
-        said: dict[str, Any] = json.loads((data / "run.json").read_text())
-        return said
+        with os.fdopen(os.open(data / "run.json", os.O_RDONLY | os.O_NOFOLLOW)) as file:
+            if not _is_ours_alone(os.fstat(file.fileno())):
+                return {}
+            said: dict[str, Any] = json.load(file)
+            return said
     return {}
+
+
+def _is_ours_alone(status: os.stat_result) -> bool:
+    """Whether nobody else could have written a file: the passwords that a command is given go where it says."""
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def with_running_dev(environ: Mapping[str, str]) -> dict[str, str]:
@@ -104,7 +120,7 @@ def with_running_dev(environ: Mapping[str, str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _only_one(data: Path) -> Any:
     """Hold the data directory's lock, which the system releases when the process ends, however it does."""
-    with (data / "lock").open("a") as lock:
+    with os.fdopen(os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
         if not _locks(lock):
             said = running_dev(data)
             where = f": process {said['pid']}, {said['address']}" if said else ""
@@ -160,11 +176,7 @@ def _write_run_file(data: Path, environ: Mapping[str, str], address: str) -> Non
         "address": address,
         "environment": {name: environ[name] for name in kept if environ.get(name)},
     }
-    fresh = data / "run.json.new"
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(said, file)
-    fresh.rename(data / "run.json")
+    write_private(data / "run.json", json.dumps(said))
 
 
 class _Nowhere:
@@ -199,6 +211,19 @@ async def _set_up(settings: Settings) -> None:
         raise DevError(f"The demo user could not be made: {error.detail}") from None
     finally:
         await close_container(container)
+
+
+def exposure(host: str) -> str:
+    """What to say of serving on this address: a warning, unless only this machine can reach it."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return ""
+    return (
+        f"\n{host} can be reached from the network, and everybody knows the password of {DEMO_USERNAME}.\n"
+        "For other people there is `stakehold serve`.\n"
+    )
 
 
 def _welcome(address: str) -> str:

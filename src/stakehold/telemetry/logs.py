@@ -39,12 +39,15 @@ _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u20
 _encode = msgspec.json.Encoder().encode
 
 
-class RequestLine(msgspec.Struct, omit_defaults=True):
+class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """The line of one request. Its texts are ours, or were checked when they were read; see `JsonLog`.
 
     `method` is one that the HTTP parser knows, `route` the path as the route table has it.
     """
 
+    time: str = ""
+    level: Level
+    event: Literal["request"]
     request_id: str
     method: str
     route: str | None
@@ -52,9 +55,6 @@ class RequestLine(msgspec.Struct, omit_defaults=True):
     duration_ms: float
     user_id: str | None
     code: str | None
-    level: Level
-    event: Literal["request"]
-    time: str = ""
     gone: bool = False
     """The client closed the connection before its request was complete: there was nobody to answer."""
 

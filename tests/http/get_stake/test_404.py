@@ -45,3 +45,11 @@ async def test_what_is_no_id_is_not_found(person: Person, text: str) -> None:
     answer = await person.get(f"/api/stake/{text}")
     assert answer.status_code == 404, answer.text
     assert answer.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("path", ["/api/stake/{stakeId}", "/api/stake/%7BstakeId%7D"])
+async def test_the_pattern_of_the_path_is_no_path(person: Person, path: str) -> None:
+    """What the documentation writes for an id is not one, and is counted like any other."""
+    answer = await person.get(path)
+    assert_problem(answer, 404, "not_found")
+    assert "RateLimit" in answer.headers
