@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 
 WAIT_S = 30.0
+INHERITED = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG")
+"""What a program sees of our environment; the last has `make coverage` see into it."""
 
 
 def free_port() -> int:
@@ -51,7 +53,7 @@ class Program:
     def __init__(self, command: str, environ: Mapping[str, str], directory: Path) -> None:
         self.port = int(environ["PORT"])
         self.log_path = directory / f"{command}-{self.port}.log"
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stakehold.cli", command], cwd=directory, stdin=subprocess.DEVNULL,
