@@ -309,12 +309,23 @@ async def test_requests_behind_one_under_way_are_bounded(port: int) -> None:
     assert received.count(b"connection: close") == 1
 
 
-async def test_a_head_behind_a_request_under_way_is_bounded(port: int) -> None:
+async def test_a_head_behind_a_request_under_way_is_bounded(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is not read on until the answer has left, and then as any other."""
+    taken, receive = 0, BoundedHttpProtocol.data_received
+
+    def counting(self: BoundedHttpProtocol, data: bytes) -> None:
+        nonlocal taken
+        taken += len(data)
+        receive(self, data)
+
+    monkeypatch.setattr(BoundedHttpProtocol, "data_received", counting)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(HELD + b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(_send_much(writer), 1)
+    assert taken < 1_000_000
     Held.released.set()
     async with asyncio.timeout(5):
         assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
