@@ -104,7 +104,7 @@ def running_dev(data: Path) -> dict[str, Any]:
 
 
 def _is_ours_alone(status: os.stat_result) -> bool:
-    """Whether nobody else could have written a file: the passwords that a command is given go where it says."""
+    """Whether nobody else could have written a file. Passwords that a command is given go where it says."""
     return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 

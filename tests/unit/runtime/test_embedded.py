@@ -101,6 +101,33 @@ def test_a_kept_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> N
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_secret_whose_writing_was_cut_off_is_made_again(tmp_path: Path) -> None:
+    """An empty file, as kill -9 or a full disk could leave, is no empty password."""
+    path = tmp_path / "secret"
+    path.touch()
+    assert len(kept_secret(path)) >= 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [kept.name for kept in tmp_path.iterdir()] == ["secret"]
+
+
+def test_nobody_else_on_the_machine_reads_the_data(tmp_path: Path) -> None:
+    """Rows, pages, logs: no file and no directory of the stores can be read by others, whatever the umask."""
+    data = tmp_path / "data"
+    before = os.umask(0)
+    try:
+        for server in (EmbeddedPostgres(data, announce=lambda _: None), EmbeddedValkey(data)):
+            server.start()
+            server.stop()
+    finally:
+        os.umask(before)
+    read_by_others = [
+        str(path.relative_to(tmp_path))
+        for path in (data, *data.rglob("*"))
+        if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH | stat.S_IWGRP | stat.S_IWOTH)
+    ]
+    assert read_by_others == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as somebody else")
 def test_what_is_passable_already_is_not_changed(tmp_path: Path) -> None:
     """Where nothing needs opening, only the data directory's owner is announced."""
