@@ -1,9 +1,11 @@
 """`stakehold doctor`: looks at what the service rests on, and says what to do about each."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, Literal
+from urllib.parse import parse_qsl, urlsplit
 
 from stakehold.database.health import server_facts
 from stakehold.database.migrate import MigrationError
@@ -54,6 +56,8 @@ async def examine(environ: Mapping[str, str], *, clock: Clock, entropy: Entropy)
     if settings.jwt_secret:
         for warning in secret_warnings(settings.jwt_secret):
             yield Finding("warn", "JWT_SECRET", warning)
+    for finding in _transport(settings, environ):
+        yield finding
     if settings.database_url:
         async for finding in _database(settings, clock, entropy):
             yield finding
@@ -64,6 +68,30 @@ async def examine(environ: Mapping[str, str], *, clock: Clock, entropy: Entropy)
                 yield finding
         finally:
             await redis.close()
+
+
+def _transport(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Which stores on other machines are reached without TLS, or by TLS that takes anybody for them."""
+    parts = urlsplit(settings.database_url)
+    mode = dict(parse_qsl(parts.query)).get("sslmode") or environ.get("PGSSLMODE") or "prefer"
+    if _is_elsewhere(parts.hostname) and mode != "verify-full":
+        state = f"whether it is the right one is not checked (sslmode={mode})"
+        yield Finding("warn", "database", state, "Add sslmode=verify-full to DATABASE_URL.")
+    for address in settings.redis:
+        parts = urlsplit(address.url)
+        if _is_elsewhere(parts.hostname) and parts.scheme in ("redis", "http"):
+            advice = f"Use {parts.scheme}s://: its password, or token, goes over the network as it is."
+            yield Finding("warn", f"Redis {address.name}", "is reached without TLS", advice)
+
+
+def _is_elsewhere(host: str | None) -> bool:
+    """Whether a host is another machine. Without one it is a socket of this machine's."""
+    if not host or host == "localhost":
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:
+        return True
 
 
 async def _database(settings: Settings, clock: Clock, entropy: Entropy) -> AsyncIterator[Finding]:
