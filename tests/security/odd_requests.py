@@ -53,8 +53,8 @@ def _in_headers(secret: str, person: Person) -> Iterator[Request]:
         "User-Agent", "Referer", "Content-Type", "Content-Encoding", "X-Forwarded-Host",
     )  # fmt: skip
     for name in names:
-        for value in (secret.encode(), person.token.encode()):
-            headers = {**person.headers, name: value}
+        for misplaced in (secret.encode(), person.token.encode()):
+            headers = {**person.headers, name: misplaced}
             yield "POST", "/api/stake", {"headers": headers, "content": b'{"amount": 1, "period": 12}'}
 
 

@@ -118,12 +118,14 @@ _UNAVAILABLE = re.compile(
     r"(?:OOM|LOADING|READONLY|MASTERDOWN|BUSY|MISCONF|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)\b|"
     r"ERR max number of clients|ERR DB capacity quota|ERR max (?:daily|requests|concurrent))"
 )
+# How Redis ends "ERR unknown command 'AUTH'": the password would follow, on its way to a log or the doctor.
+_QUOTES_ARGUMENTS = ", with args beginning with"
 _REASON_CHARACTERS_MAX = 200
 
 
 def error_of(message: str) -> RedisUnavailableError | RedisReplyError:
     """The exception for an error reply. Redis checks for all of these before a command has any effect."""
-    reason = message[:_REASON_CHARACTERS_MAX]
+    reason = message.partition(_QUOTES_ARGUMENTS)[0][:_REASON_CHARACTERS_MAX]
     if _UNAVAILABLE.match(message):
         return RedisUnavailableError(reason, outcome_unknown=False)
     if message.upper().startswith("NOSCRIPT"):
