@@ -138,3 +138,50 @@ async def test_upstash_is_examined_over_rest(environ: dict[str, str], front: Ups
     wrong = await findings({**environ, **rest, "UPSTASH_REDIS_REST_TOKEN": "another-token"})
     assert [finding.level for finding in bad(wrong)] == ["fail"]
     assert "another-token" not in "\n".join(map(str, wrong))
+
+
+async def test_a_redis_without_a_file_or_with_little_room_is_a_warning(
+    environ: dict[str, str], valkey_command: object
+) -> None:
+    """Its restart would forget charges; a full one counts as away."""
+    assert callable(valkey_command)
+    valkey_command("CONFIG SET appendonly no")
+    valkey_command("CONFIG SET maxmemory 1024")
+    try:
+        found = bad(await findings(environ))
+    finally:
+        valkey_command("CONFIG SET maxmemory 268435456")
+        valkey_command("CONFIG SET appendonly yes")
+    assert [finding.level for finding in found] == ["warn", "warn"]
+    assert "appendonly" in found[0].advice
+    assert "maxmemory" in found[1].advice
+
+
+async def test_a_redis_without_info_is_asked_no_further(
+    environ: dict[str, str], redis_url: str, valkey_command: object
+) -> None:
+    """A user who may not ask gets one warning, on what must be seen to by hand."""
+    assert callable(valkey_command)
+    valkey_command("ACL SETUSER narrow on >engines ~* &* +@all -info")
+    address = f"redis://narrow:engines@{redis_url.partition('@')[2]}"
+    try:
+        found = bad(await findings({**environ, "REDIS_URL": address}))
+    finally:
+        valkey_command("ACL SETUSER narrow off")
+    assert [finding.level for finding in found] == ["warn"]
+    assert "eviction" in found[0].state
+
+
+async def test_a_changed_migration_fails(environ: dict[str, str]) -> None:
+    """The database has another text of it than this version: that no `migrate` puts right."""
+    connection = await asyncpg.connect(environ["DATABASE_URL"])
+    await connection.execute("UPDATE schema_migrations SET checksum = 'another' WHERE name = '0001_users'")
+    await connection.close()
+    found = bad(await findings(environ))
+    assert [(finding.level, finding.subject) for finding in found] == [("fail", "migrations")]
+
+
+async def test_settings_that_cannot_be_read_end_the_examination(environ: dict[str, str]) -> None:
+    """There is nothing to look at then; each problem is told."""
+    found = await findings({**environ, "DATABASE_URL": "nonsense"})
+    assert {(finding.level, finding.subject) for finding in found} == {("fail", "settings")}

@@ -48,3 +48,12 @@ def test_a_line_that_is_no_assignment_is_named_without_its_content(tmp_path: Pat
     with pytest.raises(DotenvError, match="line 2") as caught:
         read(tmp_path, f"A=1\n{line}\n")
     assert line not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """A directory of that name, or bytes that are no text, are not taken for an empty file."""
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "bytes").write_bytes(b"A=\xff")
+    for name in ("directory", "bytes"):
+        with pytest.raises(DotenvError, match=f"{name} cannot be read"):
+            with_dotenv({}, tmp_path / name)

@@ -1,10 +1,12 @@
 """Accounts beyond signing in: what operators do, and what a refresh token presented twice does."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
 from stakehold.domain.errors import AuthenticationError, ConflictError, NotFoundError, ValidationError
+from stakehold.gate import Caller
 from stakehold.services import accounts
 from tests.unit.services.conftest import PASSWORD, Desk
 
@@ -48,3 +50,14 @@ async def test_a_refresh_token_presented_twice_is_counted_and_ends_its_family_al
             await accounts.refresh(desk.services, token.refresh, desk.deadline)
     assert desk.services.counters.snapshot()["refresh_reuse"] == 1  # type: ignore[attr-defined]
     await accounts.refresh(desk.services, other.refresh, desk.deadline)
+
+
+async def test_who_is_in_no_row_has_no_session(desk: Desk) -> None:
+    """A user deleted by hand, or from another database: signed out, not an internal error."""
+    stranger = Caller(UUID(int=1), "0190a000-0000-7000-8000-00000000aaaa", 0)
+    with pytest.raises(AuthenticationError, match="sign in again"):
+        await accounts.profile(desk.services, stranger, desk.deadline)
+    with pytest.raises(AuthenticationError, match="sign in again"):
+        await accounts.change_password(
+            desk.services, stranger, PASSWORD, "another long passphrase", "r", desk.deadline
+        )
