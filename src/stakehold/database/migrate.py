@@ -172,11 +172,9 @@ async def _again_on_race(connection: Any, statement: str, *arguments: str) -> An
     In PostgreSQL two CREATE TABLE IF NOT EXISTS at once can both find no table, and the second then meets the
     first's entry in the catalogue.
     """
-    for attempt in range(BOOTSTRAP_ATTEMPTS_MAX):
+    for _ in range(BOOTSTRAP_ATTEMPTS_MAX - 1):
         try:
             return await connection.fetchval(statement, *arguments)
         except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.SerializationError):
-            if attempt == BOOTSTRAP_ATTEMPTS_MAX - 1:
-                raise
             await asyncio.sleep(POLL_S)
-    raise AssertionError("unreachable")
+    return await connection.fetchval(statement, *arguments)

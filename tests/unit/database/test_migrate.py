@@ -138,3 +138,25 @@ async def test_a_refusal_of_the_database_is_told_without_the_password(empty_data
     with pytest.raises(MigrationError, match="The database refused: password authentication failed") as told:
         await migrate(wrong, clock=ManualClock(), entropy=SeededEntropy(1))
     assert "not-the-password" not in str(told.value)
+
+
+async def test_a_race_that_does_not_end_is_told(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A statement that always meets another's entry is run a bounded number of times, then it fails."""
+    monkeypatch.setattr(module, "POLL_S", 0.001)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("CREATE TABLE taken (id INT8 PRIMARY KEY)")
+        await connection.execute("CREATE SEQUENCE tries")
+        with pytest.raises(asyncpg.DuplicateTableError):
+            await module._again_on_race(connection, "CREATE TABLE taken (id INT8)")
+        statement = "INSERT INTO taken VALUES (least(nextval('tries'), 2)) RETURNING id"
+        await module._again_on_race(connection, statement)
+        await module._again_on_race(connection, statement)
+        with pytest.raises(asyncpg.UniqueViolationError):
+            await module._again_on_race(connection, statement)
+        tries = await connection.fetchval("SELECT last_value FROM tries")
+        assert tries == 2 + module.BOOTSTRAP_ATTEMPTS_MAX
+    finally:
+        await connection.close()
