@@ -30,9 +30,17 @@ from tests.support.service import Person
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 
+KEY = "Idempotency-Key"
 AT_ONCE = 16
 WAIT_S = 30
 LOOK_EVERY_S = 0.1
+READ_ANY = """
+local read = {string = {'GET', KEYS[1]}, hash = {'HGETALL', KEYS[1]}, zset = {'ZRANGE', KEYS[1], 0, -1}}
+local value = redis.call(unpack(read[redis.call('TYPE', KEYS[1]).ok]))
+return type(value) == 'table' and table.concat(value, ' ') or value
+"""
+"""A key's value as one text."""
+
 ROOMY = "auth=9999,auth-failure=9999,sign-up=9999,refresh=9999,account=9999,stake-create=9999,stake-read=9999"
 
 
@@ -188,7 +196,7 @@ class Load:
 
     def daily(self, person: Person) -> Iterator[Request]:
         """Stakes with one key, two of them alike; reads; passwords changed by a wrong guess; signing out."""
-        key = {**person.headers, "Idempotency-Key": self.known.note("key", secrets.token_urlsafe(18))}
+        key = {**person.headers, "Idempotency-Key": self.known.note(KEY, secrets.token_urlsafe(18))}
         for amount in (1, 1, 2, "a lot"):
             yield "POST", "/api/stake", {"headers": key, "json": {"amount": amount, "period": 12}}
             yield "GET", "/api/stake", {"headers": person.headers}
@@ -206,6 +214,20 @@ class Load:
         for name in (person.username, "nobody-of-this-name"):
             guess = {"username": name, "password": self.known.make("wrong guess")}
             await self.ask("POST", "/api/auth", {"json": guess})
+
+
+async def stored(service: ServedService) -> AsyncIterator[tuple[str, bytes]]:
+    """Everything that the stores hold."""
+    for (table,) in await service.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"):
+        for (row,) in await service.sql(f"SELECT whole::TEXT FROM {table} AS whole"):
+            yield table, row.encode()
+    names = await service.redis("KEYS", "*")
+    assert isinstance(names, list)
+    for name in names:
+        assert isinstance(name, bytes)
+        value = await service.redis("EVAL", READ_ANY, "1", name.decode())
+        assert isinstance(value, bytes)
+        yield "Redis", name + b" " + value
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -234,9 +256,13 @@ async def test_no_secret_is_written_whatever_happens(
     service: ServedService,
     stores: tuple[PostgresProxy, RespProxy],
     database_url: str,
+    redis_url: str,
     tmp_path: Path,
 ) -> None:
-    """With both stores there, answers of the database lost, the database away, and Redis too."""
+    """With both stores there, answers of the database lost, the database away, and Redis too.
+
+    Nor is any stored as it is, but for the keys that stakes are found again by.
+    """
     postgres, redis = stores
     load = Load(known, service, database_url)
     operate = functools.partial(command, known, service, tmp_path)
@@ -256,4 +282,10 @@ async def test_no_secret_is_written_whatever_happens(
     assert await service.stop() == 0
     assert {200, 201, 400, 401, 403, 404, 405, 413, 415, 422, 431, 503} <= set(known.statuses)
     assert len(service.log_path.read_bytes().splitlines()) > 200
-    assert known.leaks() + Scanner(known.secrets).leaks_below(tmp_path) == []
+    direct = ServedService(service.client, database_url, redis_url)
+    async for place, value in stored(direct):
+        known.seen.add((place, value))
+    leaks = known.leaks() + Scanner(known.secrets).leaks_below(tmp_path)
+    kept = [leak for leak in leaks if leak.place == "idempotency" and leak.secret.startswith(KEY)]
+    assert kept, "the stores were not looked into"
+    assert [leak for leak in leaks if leak not in kept] == []
