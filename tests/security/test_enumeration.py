@@ -1,11 +1,12 @@
 """Who exists is not told by work: what a refusal costs is counted at the wires, not timed.
 
 Compared are the password hashes (with their cost), the statements PostgreSQL runs, the commands Redis is sent
-with the number of their arguments, and the answer to the byte, but for its request id and date.
+with the sizes of their arguments, and the answer to the byte, but for its request id and date.
 """
 
 import itertools
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -105,8 +106,9 @@ _OF_ITS_OWN = ("x-request-id", "date")
 
 
 def _shape(command: list[bytes]) -> tuple[int | bytes, ...]:
-    """A command's name, its script, and how many arguments it has."""
-    return command[0].upper(), command[1] if command[0].upper() == b"EVALSHA" else b"", len(command)
+    """A command's name, its script, and how long its arguments are, a key without whom it is about."""
+    script = command[1] if command[0].upper() == b"EVALSHA" else b""
+    return command[0].upper(), script, *(len(re.sub(rb"\{[^}]*\}", b"", each)) for each in command[1:])
 
 
 def _without_ids(answer: httpx.Response) -> bytes:
