@@ -36,7 +36,7 @@ SECURITY_HEADERS: Headers = [
 ]
 """On every answer."""
 
-_API_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+_API_POLICY = (b"content-security-policy", b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
 _HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _LAST = (b"connection", b"close")
 
@@ -181,6 +181,7 @@ class _Exchange:
 
     def _log(self, level: Level, *, gone: bool = False) -> None:
         took_s = self.container.services.clock.monotonic_s() - self.started_s
+        user_id = self.call.caller_text if self.call is not None else None
         self.container.log.request(
             RequestLine(
                 request_id=self.request_id,
@@ -188,10 +189,11 @@ class _Exchange:
                 route=self.endpoint.path or None,
                 status=self.status,
                 duration_ms=round(took_s * 1000, 3),
-                user_id=self.call.caller_text if self.call is not None else None,
+                user_id=user_id,
                 code=self.error.code if self.error is not None else None,
                 level=level,
                 event="request",
+                client_address=None if user_id else self.container.client_address(self.scope),
                 gone=gone,
             )
         )

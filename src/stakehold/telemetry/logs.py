@@ -55,6 +55,8 @@ class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     duration_ms: float
     user_id: str | None
     code: str | None
+    client_address: str | None = None
+    """Where nobody is signed in: as the limits count it, so IPv6 by its /64."""
     gone: bool = False
     """The client closed the connection before its request was complete: there was nobody to answer."""
 

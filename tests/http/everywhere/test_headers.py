@@ -25,7 +25,7 @@ async def test_every_answer_has_them(service: Service, method: str, path: str) -
         assert answer.headers.get_list(name) == [value]
     [policy] = answer.headers.get_list("content-security-policy")
     if path != "/docs":
-        assert policy == "default-src 'none'; frame-ancestors 'none'"
+        assert policy == "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
     assert "server" not in answer.headers
     assert "set-cookie" not in answer.headers
 

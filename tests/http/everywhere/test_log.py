@@ -32,6 +32,9 @@ async def test_one_line_a_request_and_no_secrets(database_url: str, redis_url: s
         ("GET", "/api/me", 200),
     ]
     assert requests[3]["request_id"] == "mine"
+    # Who is signed in is known by id; for anybody else there is where they came from.
+    assert all(("user_id" in line and line["user_id"]) or line["client_address"] for line in requests)
+    assert not any(line["user_id"] and "client_address" in line for line in requests)
     assert all(line["duration_ms"] >= 0 for line in requests)
     secrets = (
         PASSWORD,
