@@ -1,7 +1,7 @@
 """Passwords of at least eight characters that leaks had most of, those not in common_passwords.py already.
 
-The first of zxcvbn's frequency list, in its order: MIT Licence, Copyright (c) 2012-2016 Dan Wheeler and
-Dropbox, Inc. They are the words of those who chose them.
+The first of zxcvbn's frequency list, in its order: Copyright (c) 2012-2016 Dan Wheeler and Dropbox, Inc.,
+under the terms of the MIT Licence, which LICENSE has. They are the words of those who chose them.
 """
 
 from typing import Final
