@@ -25,7 +25,8 @@ from stakehold.http.routes import OPERATIONS
 from stakehold.telemetry.faults import describe_fault
 from stakehold.telemetry.logs import Level, RequestLine
 
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+# What looks like a refresh token is not taken over: the id is logged. An access token is too long.
+_REQUEST_ID = re.compile(rb"(?!shr_)[A-Za-z0-9._\-]{1,128}")
 _ANSWER_TIMEOUT_S = REQUEST_DEADLINE_S + 1.0
 _INSTANCE_CHARACTERS_MAX = 200
 SECURITY_HEADERS: Headers = [

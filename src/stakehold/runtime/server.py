@@ -170,7 +170,9 @@ class _ToLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fault = describe_fault(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
-        self._log.write("library", level="error", logger=record.name, message=record.getMessage(), **fault)
+        # asyncio adds lines that hold what exceptions say; describe_fault leaves that out on purpose.
+        message = record.getMessage().partition("\n")[0]
+        self._log.write("library", level="error", logger=record.name, message=message, **fault)
 
 
 def _settle_memory() -> None:
