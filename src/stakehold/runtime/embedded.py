@@ -26,6 +26,8 @@ Announce = Callable[[str], None]
 
 _PR_SET_PDEATHSIG = 1
 _PROBE_INTERVAL_S = 0.02
+_PORTS = range(10_240, 32_768)
+_PORTS_TRIED_MAX = 100
 _PRIVATE = 0o600
 _OTHERS_NOTHING = 0o077
 """The umask of the stores: what they write is for their own user."""
@@ -36,10 +38,16 @@ class EmbeddedServerError(RuntimeError):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nothing listens on.
+
+    It is none of those that systems take for the near end of a connection: such a one could be taken by a
+    client in the moment before a server binds it, or while one restarts.
+    """
+    for _ in range(_PORTS_TRIED_MAX):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        if _port_is_free(port):
+            return port
+    raise EmbeddedServerError("No TCP port is free on 127.0.0.1.")
 
 
 def _port_is_free(port: int) -> bool:
