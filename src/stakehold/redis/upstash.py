@@ -13,6 +13,7 @@ import msgspec
 
 from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.ports import Clock, Counters, Entropy
+from stakehold.domain.slots import ExpiringSlots
 from stakehold.redis.port import (
     COMMAND_BYTES_MAX,
     REPLY_BYTES_MAX,
@@ -28,6 +29,8 @@ from stakehold.redis.port import (
 _ATTEMPTS_MAX = 3
 _BACKOFF_BASE_S = 0.05
 _BACKOFF_CAP_S = 0.25
+_SLOT_GRACE_S = 5.0
+"""What a command may overrun its timeout, on a busy machine, before it counts as gone."""
 
 
 class SendFailedError(Exception):
@@ -95,8 +98,7 @@ class UpstashRedis:
         self._clock = clock
         self._entropy = entropy
         self._counters = counters
-        self._max_in_flight = max_in_flight
-        self._in_flight = 0
+        self._in_flight = ExpiringSlots(clock, max_in_flight)
         self._losses = 0
         self._closed = False
 
@@ -110,14 +112,14 @@ class UpstashRedis:
         body = msgspec.json.encode([_as_text(argument) for argument in arguments])
         if len(body) > COMMAND_BYTES_MAX:
             raise ValueError(f"A command is at most {COMMAND_BYTES_MAX} bytes.")
-        if self._in_flight >= self._max_in_flight:
+        slot = self._in_flight.take(timeout_s + _SLOT_GRACE_S)
+        if slot is None:
             self._counters.count("redis_refused")
             raise RedisUnavailableError("too many commands are in flight", outcome_unknown=False)
-        self._in_flight += 1
         try:
             return await self._send(body, timeout_s)
         finally:
-            self._in_flight -= 1
+            self._in_flight.give_back(slot)
 
     async def script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
@@ -134,6 +136,8 @@ class UpstashRedis:
         end_s = self._clock.monotonic_s() + timeout_s
         outcome_unknown = False
         for attempt in range(_ATTEMPTS_MAX):
+            if attempt and not await self._waited(attempt, end_s):
+                break
             if self._closed:
                 raise RedisUnavailableError("the client was closed", outcome_unknown=outcome_unknown)
             try:
@@ -143,16 +147,21 @@ class UpstashRedis:
                 raise
             except _NoReplyError as failure:
                 outcome_unknown |= failure.outcome_unknown
-                reason, passing = failure.reason, failure.passing
-            wait_s = full_jitter_s(self._entropy, attempt, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S)
-            left_s = end_s - self._clock.monotonic_s()
-            if not passing or attempt + 1 == _ATTEMPTS_MAX or wait_s >= left_s:
-                break
-            self._counters.count("redis_retries")
-            await asyncio.sleep(wait_s)
+                reason = failure.reason
+                if not failure.passing:
+                    break
         self._losses += 1
         self._counters.count("redis_connections_lost")
         raise RedisUnavailableError(reason, outcome_unknown=outcome_unknown)
+
+    async def _waited(self, attempt: int, end_s: float) -> bool:
+        """Wait before one more attempt; False, at once, when the time would not last for it."""
+        wait_s = full_jitter_s(self._entropy, attempt - 1, base_s=_BACKOFF_BASE_S, cap_s=_BACKOFF_CAP_S)
+        if wait_s >= end_s - self._clock.monotonic_s():
+            return False
+        self._counters.count("redis_retries")
+        await asyncio.sleep(wait_s)
+        return True
 
     async def _attempt(self, body: bytes, timeout_s: float) -> Reply:
         if timeout_s <= 0:
