@@ -90,7 +90,7 @@ class _Connection(asyncio.Protocol):
         self._counters = counters
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport  # since connection_made, with which a protocol's life begins
         self._reader = hiredis.Reader(replyError=self._note_error, notEnoughData=_INCOMPLETE)
         self._error: Exception | None = None
         self._reply_bytes = 0
@@ -110,7 +110,7 @@ class _Connection(asyncio.Protocol):
 
     def submit(self, packed: bytes, timeout_s: float) -> asyncio.Future[Reply]:
         """Queue a packed command for this turn's write; the future gets its reply or its error."""
-        if self.ended or self._transport is None:
+        if self.ended:
             raise RedisUnavailableError("the connection has ended", outcome_unknown=False)
         unsent_bytes = self._unsent_bytes + self._transport.get_write_buffer_size()
         if len(self._in_flight) >= self._max_in_flight or unsent_bytes > _UNSENT_BYTES_MAX:
@@ -130,7 +130,7 @@ class _Connection(asyncio.Protocol):
         return waiting.future
 
     def _flush(self) -> None:
-        if not self.ended and self._transport is not None and self._unsent:
+        if not self.ended and self._unsent:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
             self._unsent_bytes = 0
@@ -143,7 +143,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reply_bytes += len(data)
         self._reader.feed(data)
-        while not self.ended:
+        while True:
             try:
                 reply = self._reader.gets()
             except hiredis.ProtocolError:
@@ -177,8 +177,7 @@ class _Connection(asyncio.Protocol):
         self.ended = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         written = len(self._in_flight) - len(self._unsent)
         for position, waiting in enumerate(self._in_flight):
             if not waiting.future.done():

@@ -73,11 +73,6 @@ class ServerChild:
         """How it ended; None while it runs."""
         return self._process.poll() if self._process else None
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid if self._process else 0
-
     def start(self) -> None:
         """Start; `wait_until_ready` tells when it serves."""
         self._close_ready()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import subprocess
 import time
@@ -337,12 +338,48 @@ async def test_what_is_not_redis_is_given_up(make: Make, answer: bytes, reason: 
             await make(url).command("PING", timeout_s=TIMEOUT_S)
 
 
-async def test_a_reply_nobody_asked_for_ends_the_connection(make: Make) -> None:
-    """One reply too many means that replies no longer pair with callers: none is handed out any more."""
+@pytest.mark.parametrize(
+    ("password", "reason"), [("", r"nobody waits for|lost"), (":engines@", "the connection has ended")]
+)
+async def test_a_reply_nobody_asked_for_ends_the_connection(make: Make, password: str, reason: str) -> None:
+    """One reply too many means that replies no longer pair with callers: none is handed out any more.
+
+    Nor is anything sent after it, such as the SELECT that follows the password.
+    """
     async with server_that_says(b"+OK\r\n+OK\r\n") as url:
-        redis = make(url)
-        with pytest.raises(RedisUnavailableError, match=r"nobody waits for|lost"):
+        redis = make(url.replace("redis://", f"redis://{password}"))
+        with pytest.raises(RedisUnavailableError, match=reason):
             await redis.command("PING", timeout_s=TIMEOUT_S)
+
+
+async def test_a_connection_outlives_the_time_of_commands_that_were_answered(
+    make: Make, proxy: RespProxy
+) -> None:
+    """Nothing is in flight when their time is up, so nothing is late."""
+    redis = make(proxy.url)
+    await redis.command("PING", timeout_s=TIMEOUT_S)
+    await redis.command("PING", timeout_s=0.2)
+    connection = redis._connection
+    assert connection is not None
+
+    async def time_was_up() -> bool:
+        return connection._timer is None
+
+    await until(time_was_up)
+    assert await redis.command("PING", timeout_s=TIMEOUT_S) == b"PONG"
+    assert (proxy.connections, redis.connection_losses) == (1, 0)
+
+
+async def test_a_system_that_does_not_time_its_probes_connects_all_the_same(
+    make: Make, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS names that option otherwise; an idle connection is probed at the system's own pace there."""
+    monkeypatch.delattr(socket, "TCP_KEEPIDLE", raising=False)
+    redis = make(redis_url)
+    assert await redis.command("PING", timeout_s=TIMEOUT_S) == b"PONG"
+    assert redis._connection is not None
+    connected = redis._connection._transport.get_extra_info("socket")
+    assert connected.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
 
 
 async def test_an_error_within_an_array_fails_its_own_call(make: Make, redis_url: str) -> None:

@@ -172,18 +172,24 @@ async def test_a_timeout_with_time_left_is_not_sent_again_either(make: Make) -> 
     assert len(sender.bodies) == 1
 
 
-async def test_no_wait_outlasts_the_callers_time(make: Make) -> None:
-    """When the wait before another attempt would take longer than is left, the call ends at once."""
+@pytest.mark.parametrize(("timeout_s", "attempts"), [(0.049, 1), (0.051, 2), (0.099, 2), (0.101, 3)])
+async def test_no_wait_outlasts_the_callers_time(
+    make: Make, clock: ManualClock, timeout_s: float, attempts: int
+) -> None:
+    """When the wait before another attempt would take longer than is left, the call ends at once.
+
+    Waits are at most 0.05 s, then 0.1 s; the clock stands still, so that each meets all of the time.
+    """
 
     class HighestDraw:
         def random_bytes(self, count: int) -> bytes:
             return b"\xff" * count
 
-    sender = RecordingSender((500, b""), (200, b'{"result":1}'))
-    redis = make("https://one.upstash.io", sender=sender, entropy=HighestDraw())
+    sender = RecordingSender((500, b""), (500, b""), (500, b""))
+    redis = make("https://one.upstash.io", sender=sender, clock=clock, entropy=HighestDraw())
     with pytest.raises(RedisUnavailableError, match="500"):
-        await redis.command("INCR", "n", timeout_s=0.04)
-    assert len(sender.bodies) == 1
+        await redis.command("INCR", "n", timeout_s=timeout_s)
+    assert len(sender.bodies) == attempts
 
 
 async def test_closed_it_sends_nothing(make: Make) -> None:
