@@ -197,6 +197,41 @@ def test_dotenv_is_read_and_the_environment_wins(environ: dict[str, str], tmp_pa
         assert refused.status_code == 429
 
 
+def test_stores_that_are_given_are_used_and_none_started(
+    environ: dict[str, str], database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """They outlive it, with the stakes in them. A secret that `serve` would refuse serves, with a word."""
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": "engines"}
+    with program("dev", {**environ, **given}, tmp_path) as first:
+        first.wait_until_ready()
+        assert children_of(first.process.pid) == first.server_pids()
+        assert "`stakehold serve` would refuse JWT_SECRET" in first.log
+        assert "engines" not in first.log
+        headers = {"Authorization": f"Bearer {sign_in(first.address)}"}
+        body = {"amount": "1", "period": 1}
+        made = httpx.post(f"{first.address}/api/stake", json=body, headers=headers, timeout=10)
+        assert made.status_code == 201
+        assert first.end() == 0
+    assert not (tmp_path / "data" / "postgres").exists()
+    assert not (tmp_path / "data" / "valkey").exists()
+    with program("dev", {**environ, **given}, tmp_path) as second:
+        second.wait_until_ready()
+        assert stakes(second.address) == [made.json()["stakeId"]]
+
+
+def test_a_signal_while_it_starts_stops_it_in_order(environ: dict[str, str], tmp_path: Path) -> None:
+    """It does not say that it serves, and leaves nothing running."""
+    with program("dev", environ, tmp_path) as started:
+        wait_until((tmp_path / "data" / "run.json").exists, "stores, before there is a server")
+        children = children_of(started.process.pid)
+        assert started.end() == 0
+        assert "Stakehold serves on" not in started.log
+    assert len(children) >= 2
+    assert not any(runs(pid) for pid in children)
+    assert "database system is shut down" in (tmp_path / "data" / "postgres.log").read_text()
+    assert not (tmp_path / "data" / "run.json").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root's PostgreSQL runs as somebody else")
 def test_as_root_only_what_nobody_must_pass_is_opened(environ: dict[str, str], tmp_path: Path) -> None:
     """A closed directory above the data gets o+x and is named; its neighbours and other bits stay."""

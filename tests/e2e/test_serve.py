@@ -1,5 +1,6 @@
 """`stakehold serve` as a process: refuses what is not right, replaces what dies, loses no request."""
 
+import asyncio
 import json
 import os
 import signal
@@ -9,10 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
+from stakehold.database.migrate import migrate
 from stakehold.runtime.embedded import EmbeddedPostgres
+from stakehold.runtime.outside import SystemClock, SystemEntropy
 from tests.e2e.processes import Program, free_port, program, wait_until
 from tests.support.native import JWT_SECRET
 
@@ -71,6 +75,26 @@ def test_it_refuses_a_database_that_was_not_migrated(
     subprocess.run(command, env=migrated, check=True, capture_output=True, timeout=30)
     with program("serve", {**environ, "DATABASE_URL": empty_database_url}, tmp_path) as started:
         started.wait_until_ready()
+
+
+def test_it_refuses_a_database_with_another_text_of_a_migration(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    """It was made by another version: no restart and no `migrate` would help, so the process ends."""
+    asyncio.run(_change_a_migration(environ["DATABASE_URL"]))
+    with program("serve", environ, tmp_path) as started:
+        assert started.process.wait(20) == 78
+        assert "Migration 0001_users was changed after it was applied" in started.log
+
+
+async def _change_a_migration(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute(
+            "UPDATE schema_migrations SET checksum = 'another' WHERE name = '0001_users'"
+        )
+    finally:
+        await connection.close()
 
 
 def test_there_is_no_demo_user_and_no_dotenv(environ: dict[str, str], tmp_path: Path) -> None:
@@ -176,6 +200,17 @@ def test_it_starts_while_the_database_is_away_and_becomes_ready_with_it(
             # The database is empty, so what the check finds is what makes it end.
             assert started.process.wait(20) == 78
             assert "stakehold migrate" in started.log
+            asyncio.run(migrate(url, clock=SystemClock(), entropy=SystemEntropy()))
+        finally:
+            postgres.stop()
+    with program("serve", {**environ, "DATABASE_URL": url}, tmp_path) as started:
+        wait_until(lambda: started.readiness() == (503, "unready"), "unready")
+        postgres.start()
+        try:
+            started.wait_until_ready()
+            # Told twice, it stops once.
+            started.process.send_signal(signal.SIGTERM)
+            assert started.end() == 0
         finally:
             postgres.stop()
 

@@ -10,6 +10,8 @@ import pytest
 
 from stakehold import cli
 from stakehold.runtime.settings import SETTINGS
+from tests.support.native import running_service
+from tests.support.service import assert_problem
 
 
 def ended_by(error: type[BaseException]) -> Callable[[str], str]:
@@ -112,3 +114,21 @@ async def _add_users(database_url: str, count: int) -> None:
         )
     finally:
         await connection.close()
+
+
+async def test_an_enabled_user_is_let_in_again(
+    bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database_url: str, redis_url: str
+) -> None:
+    """Disabling refuses the right password, enabling takes it; the session from before stays ended."""
+    bare.setenv("DATABASE_URL", database_url)
+    bare.setenv("REDIS_URL", redis_url)
+    async with running_service(database_url, redis_url) as service:
+        ada = await service.enrol("ada")
+        assert await asyncio.to_thread(status_of, "users", "disable", "ada") == 0
+        credentials = {"username": ada.username, "password": ada.password}
+        assert_problem(await service.client.post("/api/auth", json=credentials), 401, "invalid_credentials")
+        assert await asyncio.to_thread(status_of, "users", "enable", "ada") == 0
+        assert capfd.readouterr().out.splitlines() == ["ada is disabled", "ada is active"]
+        assert (await ada.get("/api/me")).status_code == 401
+        again = await service.sign_in(ada.username, ada.password)
+        assert (await again.get("/api/me")).status_code == 200

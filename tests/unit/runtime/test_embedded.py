@@ -1,9 +1,11 @@
 """The embedded stores: what is kept, what is recovered, and whom they never touch."""
 
+import importlib.util
 import os
 import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -12,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from stakehold.runtime import embedded
-from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, kept_secret
+from stakehold.runtime.embedded import (
+    EmbeddedPostgres,
+    EmbeddedServerError,
+    EmbeddedValkey,
+    free_port,
+    kept_secret,
+)
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -81,6 +89,121 @@ def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> No
     (data / "appendonlydir").write_text("not a directory")
     with pytest.raises(EmbeddedServerError, match="appendonlydir"):
         valkey.start()
+
+
+def test_a_server_that_does_not_answer_in_time_is_not_left_running(tmp_path: Path) -> None:
+    """The time that a start may take is bounded."""
+    valkey = EmbeddedValkey(tmp_path)
+    with pytest.raises(EmbeddedServerError, match="did not answer within 0"):
+        valkey.start(timeout_s=0)
+    assert not valkey.is_alive()
+
+
+def test_a_server_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
+    """A stopped process hears no request to end; one that never started has nothing to end."""
+    valkey = EmbeddedValkey(tmp_path)
+    valkey.stop()
+    valkey.kill()
+    valkey.start()
+    process = valkey.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    valkey.stop(timeout_s=0.05)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_an_initdb_that_fails_leaves_no_data_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its words are told, and the next start begins anew."""
+    programs = tmp_path / "pginstall" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "initdb").write_text("#!/bin/sh\necho no space left >&2\nexit 1\n")
+    (programs / "initdb").chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr(embedded, "_postgres_programs", lambda: programs)
+        postgres = EmbeddedPostgres(tmp_path / "data", announce=lambda _: None)
+        with pytest.raises(EmbeddedServerError, match="no space left"):
+            postgres.start()
+    assert not (tmp_path / "data" / "postgres").exists()
+    assert not (tmp_path / "data" / "postgres-initial-password").exists()
+    postgres = EmbeddedPostgres(tmp_path / "data", announce=lambda _: None)
+    postgres.start()
+    postgres.stop()
+
+
+def test_a_database_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """In PostgreSQL's words."""
+    postgres = EmbeddedPostgres(tmp_path, announce=lambda _: None)
+    postgres.start()
+    for statement in (
+        "DROP DATABASE stakehold",
+        "ALTER DATABASE template1 IS_TEMPLATE false",
+        "DROP DATABASE template1",
+    ):
+        assert postgres._psql("postgres", statement).returncode == 0
+    postgres.stop()
+    try:
+        with pytest.raises(EmbeddedServerError, match="template1"):
+            postgres.start()
+    finally:
+        postgres.stop()
+
+
+def test_without_its_wheel_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The embedded stores are an extra, which not everybody installs."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EmbeddedServerError, match=r"stakehold\[embedded\]"):
+        EmbeddedPostgres(tmp_path)
+
+
+def test_ports_that_are_taken_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine without a free one is told so, after a bounded search."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(embedded, "_PORTS", range(port, port + 1))
+        with pytest.raises(EmbeddedServerError, match="No TCP port is free"):
+            free_port()
+    assert free_port() == port
+
+
+@pytest.mark.parametrize("kept", ["", "nonsense", "65536", "0"])
+def test_a_kept_port_that_is_none_is_chosen_anew(tmp_path: Path, kept: str) -> None:
+    """Whatever stands in the file, the start goes on."""
+    path = tmp_path / "valkey-port"
+    path.write_text(kept)
+    port = embedded._kept_port(path)
+    assert path.read_text() == str(port)
+    assert embedded._kept_port(path) == port
+
+
+def test_a_process_id_that_is_none_is_nobodys(tmp_path: Path) -> None:
+    """A file that was cut off in its writing names no process to stop."""
+    for said in ("", "nonsense\n"):
+        (tmp_path / "pid").write_text(said)
+        embedded._stop_left_over(tmp_path / "pid", tmp_path, signal.SIGTERM)
+
+
+def test_where_there_is_no_proc_ps_names_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on macOS: the command line of a process that runs, and nothing of one that does not."""
+    if not Path("/bin/ps").exists():
+        pytest.skip("there is no ps")
+    stranger = subprocess.Popen(SLEEP)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(embedded, "Path", lambda path: Path(str(path).replace("/proc", "/no-proc")))
+            assert "time.sleep(60)" in embedded._command_of(stranger.pid)
+    finally:
+        stranger.kill()
+        stranger.wait()
+    assert embedded._command_of(stranger.pid) == ""
+
+
+def test_elsewhere_than_on_linux_children_are_started_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is arranged that the system does not have; the next start stops what was left over."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert embedded._die_with_parent(signal.SIGTERM) is None
 
 
 def test_a_directory_may_have_any_name(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Settings: read from a mapping, checked all at once, never shown where secret."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_serve_names_everything_that_is_missing_at_once() -> None:
         ("STAKEHOLD_CORS_ORIGINS", "app.example.org"),
         ("STAKEHOLD_TRUSTED_PROXIES", "11"),
         ("STAKEHOLD_DRAIN_S", "nan"),
+        ("STAKEHOLD_DRAIN_S", "two"),
         ("STAKEHOLD_STOP_S", "1"),
         ("STAKEHOLD_REFRESH_TTL_S", "1"),
         ("STAKEHOLD_RING_EPOCH", "-1"),
@@ -101,6 +103,29 @@ def test_connections_are_shared_over_the_processes() -> None:
     assert production(STAKEHOLD_PROCESSES="64").pool_size == max(2, 10 * cores() // 64)
     assert production().processes == cores()
     assert production(STAKEHOLD_POOL_SIZE="7").pool_size == 7
+
+
+@pytest.mark.parametrize(("known", "expected"), [(3, 3), (None, 1)])
+def test_without_a_processs_own_processors_the_machines_count(
+    monkeypatch: pytest.MonkeyPatch, known: int | None, expected: int
+) -> None:
+    """macOS cannot say which of them a process may use; and there is always one."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: known)
+    assert cores() == expected
+    assert production().processes == expected
+
+
+def test_switches_and_origins_are_read() -> None:
+    """What is right is taken as it is written; origins are told apart by commas."""
+    settings = production(
+        STAKEHOLD_HSTS="on",
+        STAKEHOLD_SIGN_UP="off",
+        STAKEHOLD_CORS_ORIGINS="https://app.example.org, http://127.0.0.1:3000,",
+    )
+    assert (settings.hsts, settings.sign_up_open) == (True, False)
+    assert settings.cors_origins == {"https://app.example.org", "http://127.0.0.1:3000"}
+    assert production(STAKEHOLD_CORS_ORIGINS="*").cors_origins == {"*"}
 
 
 def test_several_redis_make_a_ring_known_by_names_without_credentials() -> None:

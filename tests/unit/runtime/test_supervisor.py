@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from stakehold.runtime import supervisor
-from stakehold.runtime.supervisor import PortBusyError, ServerChild, listen
+from stakehold.runtime.embedded import EmbeddedServerError
+from stakehold.runtime.supervisor import PortBusyError, ServerChild, Supervisor, listen
 
 STUBBORN = """#!{python}
 import os, signal, sys, time
@@ -52,3 +53,43 @@ def test_a_port_that_somebody_has_is_told_apart_from_an_address_that_is_not_ours
             listen("127.0.0.1", other.getsockname()[1])
     with pytest.raises(OSError, match="assign"):
         listen("192.0.2.1", 0)
+
+
+class Store:
+    """A child that has ended and starts again at the third attempt, after which we are told to stop."""
+
+    name = "store"
+
+    def __init__(self) -> None:
+        self.outcomes: list[Exception | None] = [EmbeddedServerError("its log"), OSError("no memory"), None]
+        self.runs = False
+
+    def start(self) -> None:
+        outcome = self.outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        self.runs = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def is_alive(self) -> bool:
+        return self.runs
+
+    def stop(self) -> None:
+        self.runs = False
+
+
+def test_what_does_not_start_again_is_tried_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failure is announced with its reason, and ends neither the watch nor the other children."""
+    monkeypatch.setattr(supervisor, "POLL_S", 0.001)
+    monkeypatch.setattr(supervisor, "BACKOFF_BASE_S", 0.001)
+    store = Store()
+    said: list[str] = []
+    with listen("127.0.0.1", 0) as listener:
+        watcher = Supervisor((store,), (), listener, said.append, drain_s=0.0)
+        with watcher.signals():
+            assert watcher.watch() == 0
+            assert store.runs
+            watcher.stop()
+    assert not store.runs
+    again = "store ended; starting it again"
+    assert said == [again, "store did not start: its log", again, "store did not start: no memory", again]
