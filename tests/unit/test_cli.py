@@ -90,6 +90,20 @@ def test_two_different_passwords_make_no_user(
     assert "differ" in capfd.readouterr().err
 
 
+def test_a_password_typed_twice_makes_a_user(
+    bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database_url: str, redis_url: str
+) -> None:
+    """The name and the id are said, the password is not."""
+    bare.setenv("DATABASE_URL", database_url)
+    bare.setenv("REDIS_URL", redis_url)
+    bare.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    bare.setattr("getpass.getpass", lambda _: "a lovelace of engines")
+    assert status_of("users", "add", "Ada") == 0
+    said = capfd.readouterr()
+    assert said.out.startswith("added ada ")
+    assert "engines" not in said.out + said.err
+
+
 def test_the_list_of_users_is_whole_however_long(
     bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database_url: str, redis_url: str
 ) -> None:

@@ -1,13 +1,14 @@
 """What keeps `dev` from starting, and what it says of it."""
 
 import asyncio
+import fcntl
 import os
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from stakehold.runtime.dev import DevError, run_dev
+from stakehold.runtime.dev import DevError, run_dev, running_dev
 from tests.e2e.processes import free_port
 
 
@@ -60,3 +61,16 @@ async def _refuse_rows(database_url: str) -> None:
         )
     finally:
         await connection.close()
+
+
+def test_what_a_killed_one_left_is_not_followed(tmp_path: Path) -> None:
+    """Its lock is free, so its stores are gone and their ports may be anybody's."""
+    assert running_dev(tmp_path) == {}
+    (tmp_path / "lock").touch()
+    assert running_dev(tmp_path) == {}
+    (tmp_path / "run.json").write_text('{"pid": 1, "environment": {}}')
+    (tmp_path / "run.json").chmod(0o600)
+    assert running_dev(tmp_path) == {}
+    with (tmp_path / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert running_dev(tmp_path)["pid"] == 1

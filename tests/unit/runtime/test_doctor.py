@@ -185,3 +185,19 @@ async def test_settings_that_cannot_be_read_end_the_examination(environ: dict[st
     """There is nothing to look at then; each problem is told."""
     found = await findings({**environ, "DATABASE_URL": "nonsense"})
     assert {(finding.level, finding.subject) for finding in found} == {("fail", "settings")}
+
+
+async def test_without_any_settings_each_that_is_needed_is_named() -> None:
+    """There is no store to look at, and no secret to judge."""
+    found = await findings({})
+    assert {(finding.level, finding.subject) for finding in found} == {("fail", "settings")}
+    told = " ".join(finding.state for finding in found)
+    for name in ("JWT_SECRET", "DATABASE_URL", "REDIS_URL"):
+        assert name in told
+
+
+async def test_a_store_of_this_machine_needs_no_tls(environ: dict[str, str]) -> None:
+    """By name or by address: what goes over loopback nobody else hears."""
+    by_name = {name: value.replace("127.0.0.1", "localhost") for name, value in environ.items()}
+    assert by_name != environ
+    assert not bad(await findings(by_name))

@@ -91,6 +91,11 @@ def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> No
         valkey.start()
 
 
+def test_a_log_that_is_gone_says_nothing(tmp_path: Path) -> None:
+    """What was to be told is still told, without it."""
+    assert embedded._tail(tmp_path / "valkey.log") == ""
+
+
 def test_a_server_that_does_not_answer_in_time_is_not_left_running(tmp_path: Path) -> None:
     """The time that a start may take is bounded."""
     valkey = EmbeddedValkey(tmp_path)
@@ -100,10 +105,13 @@ def test_a_server_that_does_not_answer_in_time_is_not_left_running(tmp_path: Pat
 
 
 def test_a_server_that_does_not_stop_in_time_is_killed(tmp_path: Path) -> None:
-    """A stopped process hears no request to end; one that never started has nothing to end."""
+    """A stopped process hears no request to end; one that never started, or has ended, has nothing to end."""
     valkey = EmbeddedValkey(tmp_path)
     valkey.stop()
     valkey.kill()
+    valkey.start()
+    valkey.kill()
+    valkey.stop()
     valkey.start()
     process = valkey.process
     assert process is not None

@@ -17,6 +17,7 @@ from stakehold.runtime.http_protocol import HEAD_BYTES_MAX, BoundedHttpProtocol
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD_TIMEOUT_S = 0.3
+WRITE_TIMEOUT_S = 1.0
 
 
 async def early_answer(scope: Any, receive: Any, send: Any) -> None:
@@ -43,6 +44,9 @@ class Held:
 
 
 STREAMED = b"x" * 100_000
+LARGE = b"x" * 2**23
+"""More than the kernel takes for a client that does not read."""
+
 WRONG_HEADERS: dict[str, list[tuple[bytes, bytes]]] = {
     "/injected": [(b"content-length", b"2"), (b"etag", b'"x"\r\nset-cookie: stolen=1')],
     "/injected-name": [(b"content-length", b"2"), (b"etag: x\r\nset-cookie", b"stolen=1")],
@@ -75,6 +79,10 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         await send({"type": "http.response.body", "body": STREAMED, "more_body": True})
         await send({"type": "http.response.body", "body": STREAMED})
+    elif path == "/large":
+        headers = [(b"content-length", str(len(LARGE)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": LARGE})
     else:
         await (names_of_headers if path == "/names" else early_answer)(scope, receive, send)
 
@@ -152,6 +160,31 @@ async def test_requests_on_one_connection_are_all_answered(port: int) -> None:
             assert head.startswith(b"HTTP/1.1 200 ")
             assert await reader.readexactly(2) == b"ok"
     writer.close()
+
+
+async def test_connections_beyond_the_bound_are_cut_off_at_once(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that there were go on, and whoever comes after one of them has gone is served."""
+    monkeypatch.setattr(http_protocol, "CONNECTIONS_MAX", 1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            writer.write(GET)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+            assert await until_closed(port, GET) == b""
+        writer.close()
+        while not await until_closed(port, b"GET /" + LAST):
+            pass
+
+
+async def test_an_answer_to_head_has_no_body(port: int) -> None:
+    """Though the application gave one: the next answer follows the head."""
+    received = await until_closed(port, b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /" + LAST)
+    head, _, rest = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"content-length: 2" in head
+    assert rest.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_the_rest_of_a_body_answered_early_is_bounded_in_time(port: int) -> None:
@@ -371,6 +404,63 @@ async def test_a_client_that_takes_no_last_answer_is_cut_off(
     monkeypatch.setattr(BoundedHttpProtocol, "connection_made", never_closing)
     await until_closed(port, b"GET /" + LAST)
     assert aborted.is_set()
+
+
+@pytest.fixture
+def paused(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when an answer has to wait for its client."""
+    paused, pause = asyncio.Event(), BoundedHttpProtocol.pause_writing
+
+    def noted(self: BoundedHttpProtocol) -> None:
+        pause(self)
+        paused.set()
+
+    monkeypatch.setattr(BoundedHttpProtocol, "pause_writing", noted)
+    return paused
+
+
+async def test_a_client_that_reads_on_has_no_further_limit(
+    port: int, paused: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that had to wait arrives whole, and its connection is not cut off for the wait later."""
+    monkeypatch.setattr(http_protocol, "WRITE_TIMEOUT_S", WRITE_TIMEOUT_S)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(10):
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        await paused.wait()
+        cut_at_s = loop.time() + WRITE_TIMEOUT_S
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(LARGE)) == LARGE
+        while loop.time() < cut_at_s + 0.1:
+            writer.write(GET)
+            assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+async def test_a_client_that_stops_reading_is_cut_off_once_for_all(
+    port: int, paused: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time began when the answer had to wait; that it was the last one does not begin it anew."""
+    monkeypatch.setattr(http_protocol, "WRITE_TIMEOUT_S", 0.1)
+    gone, lost = asyncio.Event(), BoundedHttpProtocol.connection_lost
+
+    def noted(self: BoundedHttpProtocol, exc: Exception | None) -> None:
+        lost(self, exc)
+        gone.set()
+
+    monkeypatch.setattr(BoundedHttpProtocol, "connection_lost", noted)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
+    async with asyncio.timeout(5):
+        writer.write(b"GET /large" + LAST)
+        await gone.wait()
+        assert paused.is_set()
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while part := await reader.read(65536):
+                received += part
+    assert len(received) < len(LARGE)
+    writer.close()
 
 
 class _NeverClosing(_Watched):
