@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from stakehold.cache.entries import ENTRIES_MAX, FillTicket, NewEntry, encode_entry
-from stakehold.cache.flights import Flights, Joining
+from stakehold.cache.flights import Flights, Joining, NoFlights
 from stakehold.cache.user_entry import state_entry
 from stakehold.domain.accounts import UserState
 from stakehold.domain.errors import StakeholdError
@@ -66,7 +66,7 @@ class Gate:
         the cache is trusted from the start. Otherwise call `start` first.
         """
         self.policies = policies
-        self.flights: Joining = flights or Flights()
+        self.flights: Joining = flights or (NoFlights() if serverless else Flights())
         self._ring = ring
         self._clock = clock
         self._entropy = entropy
@@ -301,7 +301,7 @@ class Gate:
             spent_s = self._clock.monotonic_s() - asked_at_s
             fence = Fence(entering.subject, entering.fences, entering.request_id, asked_at_s, True, spent_s)
             self._counters.count("unfenced_writes")
-            link.unfenced.opened(fence)
+            link.begin_unfenced(fence)
             entered.fence = fence
         return entered
 
@@ -318,7 +318,7 @@ class Gate:
                 self._counters.count("unfenced_writes", len(batch))
                 for fence in batch:
                     fence.unfenced = True
-                    link.unfenced.opened(fence)
+                    link.begin_unfenced(fence)
 
     async def _close_fences(self, fences: Sequence[Fence], timeout_s: float) -> None:
         """Close fences that share one nonce. What Redis cannot be told is remembered for its return."""

@@ -8,16 +8,21 @@ from typing import Any, cast
 from stakehold.domain.backoff import full_jitter_s
 from stakehold.domain.errors import ExternalServiceError
 from stakehold.domain.ports import Background, Clock, Counters, Entropy
+from stakehold.domain.slots import ExpiringSlots
 from stakehold.domain.timing import REDIS_TIMEOUT_S
+from stakehold.gate.looker import LOOK_BASE_S, LOOK_CAP_S, Looker
+from stakehold.gate.passage import Fence
 from stakehold.gate.scripts import OPEN_FENCES, RETURN
 from stakehold.gate.unfenced import Repair, UnfencedWrites, fence_keys
 from stakehold.limits.policies import WINDOW_S_MAX, Policy
 from stakehold.redis.port import Argument, Redis, Script
 
-_LOOK_BASE_S = 0.1
-_LOOK_CAP_S = 1.0
 _ROUNDS_MAX = 1000
 _IN_REQUEST_TIMEOUT_S = REDIS_TIMEOUT_S / 2
+
+_CLAIM_S = 2 * REDIS_TIMEOUT_S
+"""Longer than the one trip it is renewed for. A request that is killed during a return holds up the next
+return for so long, and no longer."""
 
 
 class RedisAwayError(Exception):
@@ -29,6 +34,9 @@ class Link:
 
     A return opens the fences of writes still under way, drops the entries of users whose writes were not
     fenced, and then takes Redis' time: from there on, and not before, what is cached is trusted.
+
+    Serverless, requests are the ones who look, one at a time, and any of them may be killed at any moment:
+    what it held is free again by time, and nothing that it had begun to put right is forgotten.
     """
 
     def __init__(
@@ -51,17 +59,23 @@ class Link:
         self._clock = clock
         self._entropy = entropy
         self._counters = counters
-        self._background = background
-        self._serverless = serverless
         self._up = serverless
         self._losses = redis.connection_losses
         self._settle_on_return = False
         self._settling_since_s: float | None = None
-        self._looking = False
-        self._returning = False
+        self._returning = ExpiringSlots(clock, 1)
         self._look_again_at_s = 0.0
         self._attempts = 0
-        self._closed = asyncio.Event()
+        # Tasks, and the event that ends their waits, are for where they outlive requests.
+        self._looker: Looker | None = None
+        if not serverless:
+            self._looker = Looker(
+                is_up=lambda: self.is_up,
+                try_return=self.try_return,
+                clock=clock,
+                entropy=entropy,
+                background=background,
+            )
 
     @property
     def is_up(self) -> bool:
@@ -98,7 +112,7 @@ class Link:
         Raises RedisAwayError.
         """
         self._lose()
-        if not self._serverless or not await self._return_in_request():
+        if self._looker is not None or not await self._return_in_request():
             raise RedisAwayError
 
     async def command(self, *arguments: Argument) -> None:
@@ -122,6 +136,15 @@ class Link:
             return False
         return answered and self.is_up
 
+    def begin_unfenced(self, fence: Fence) -> None:
+        """A write goes on without its fence: Redis is not trusted again before that is put right.
+
+        Redis may have returned while the request was on its way here, and who began may be killed.
+        """
+        self.unfenced.opened(fence)
+        if self._up:
+            self._lose()
+
     def has_forgotten(self, incarnation: bytes) -> None:
         """Redis has another incarnation than the one we knew: it was wiped."""
         self._counters.count("redis_forgot")
@@ -139,19 +162,13 @@ class Link:
 
     async def try_return(self) -> bool:
         """Find Redis again, if it answers, and put right what was missed. True: it is up."""
-        if self._returning:
-            return False
-        self._returning = True
-        try:
-            return await self._return()
-        except ExternalServiceError:
-            return False
-        finally:
-            self._returning = False
+        claim = self._returning.take(_CLAIM_S)
+        return claim is not None and await self._return_holding(claim)
 
     async def close(self) -> None:
         """Stop looking; repair what is still to be repaired, if Redis answers."""
-        self._closed.set()
+        if self._looker is not None:
+            self._looker.stop()
         if not self.unfenced.is_done(set()):
             await self.try_return()
 
@@ -160,49 +177,49 @@ class Link:
             self._up = False
             self._counters.count("redis_losses")
         self._settle_on_return = True
-        if not self._serverless and not self._looking and not self._closed.is_set():
-            # Where that is refused, the next request that is decided without Redis tries again.
-            self._looking = self._background.start(self._look_for_return(), "look for the return of Redis")
-
-    async def _look_for_return(self) -> None:
-        attempt = 0
-        try:
-            while not self._closed.is_set() and not await self.try_return():
-                wait_s = full_jitter_s(self._entropy, attempt, base_s=_LOOK_BASE_S, cap_s=_LOOK_CAP_S)
-                attempt += 1
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closed.wait(), wait_s)
-        finally:
-            self._looking = False
+        if self._looker is not None:
+            self._looker.start()
 
     async def _return_in_request(self) -> bool:
         """Look for Redis' return from within a request; not while another does, nor again at once."""
         now_s = self._clock.monotonic_s()
-        if self._returning or now_s < self._look_again_at_s:
+        claim = self._returning.take(_CLAIM_S) if now_s >= self._look_again_at_s else None
+        if claim is None:
             return False
         try:
             async with asyncio.timeout(_IN_REQUEST_TIMEOUT_S):
-                returned = await self.try_return()
+                returned = await self._return_holding(claim)
         except TimeoutError:
             returned = False
         if returned:
             self._attempts = 0
         else:
-            wait_s = full_jitter_s(self._entropy, self._attempts, base_s=_LOOK_BASE_S, cap_s=_LOOK_CAP_S)
+            wait_s = full_jitter_s(self._entropy, self._attempts, base_s=LOOK_BASE_S, cap_s=LOOK_CAP_S)
             self._attempts += 1
             self._look_again_at_s = now_s + wait_s
         return returned
 
-    async def _return(self) -> bool:
+    async def _return_holding(self, claim: object) -> bool:
+        try:
+            return await self._return(claim)
+        except ExternalServiceError:
+            return False
+        finally:
+            self._returning.give_back(claim)
+
+    async def _return(self, claim: object) -> bool:
         losses = self._redis.connection_losses
         reopened: set[str] = set()
         for _ in range(_ROUNDS_MAX):
-            repairs = self.unfenced.take(reopened)
+            if not self._returning.renew(claim, _CLAIM_S):
+                # We took too long, and another is at it.
+                return False
+            repairs = self.unfenced.repairs(reopened)
             if repairs:
                 await self._repair(repairs)
                 continue
             trusted_since_us, incarnation = await self._ask_the_time()
-            if self._redis.connection_losses != losses:
+            if self._redis.connection_losses != losses or not self._returning.renew(claim, _CLAIM_S):
                 return False
             if self.unfenced.is_done(reopened):
                 self._trust(losses, trusted_since_us, incarnation)
@@ -215,24 +232,18 @@ class Link:
         for repair in repairs:
             keys += fence_keys(self._key_prefix, repair.tag, (repair.resource,))
             arguments += (repair.nonce, repair.life_ms)
-        try:
-            await self._redis.script(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S)
-        except BaseException:
-            self.unfenced.put_back(repairs)
-            raise
+        await self._redis.script(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S)
+        self.unfenced.done(repairs)
         self._counters.count("cache_repairs", len({repair.tag for repair in repairs}))
 
     async def _ask_the_time(self) -> tuple[bytes, bytes]:
         """Redis' time and incarnation; a new incarnation if we forgot whose entries to drop."""
-        renew, self.unfenced.overflowed = self.unfenced.overflowed, False
+        renewal = self.unfenced.renewal
         nonce = self._entropy.random_bytes(16).hex()
-        try:
-            reply = await self._redis.script(
-                RETURN, [self.incarnation_key], [nonce, int(renew)], REDIS_TIMEOUT_S
-            )
-        except BaseException:
-            self.unfenced.overflowed |= renew
-            raise
+        reply = await self._redis.script(
+            RETURN, [self.incarnation_key], [nonce, 1 if renewal else 0], REDIS_TIMEOUT_S
+        )
+        self.unfenced.renewed(renewal)
         trusted_since_us, incarnation = cast(list[bytes], reply)
         return trusted_since_us, incarnation
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from stakehold.cache.script import hash_key, marks_key
 from stakehold.domain.ports import Clock
@@ -15,12 +16,16 @@ RESOURCES = ("stakes", "account")
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """Drop what is cached of one resource; with `life_ms`, also open the fence of a write still under way."""
+    """Drop what is cached of one resource; with `life_ms`, also open the fence of a write still under way.
+
+    `write` is the number of the user's last write that is done, 0 for a write under way.
+    """
 
     tag: str
     resource: str
     nonce: str = "-"
     life_ms: int = 0
+    write: int = 0
 
 
 def fence_keys(key_prefix: str, tag: str, resources: Iterable[str]) -> list[str]:
@@ -32,66 +37,84 @@ def fence_keys(key_prefix: str, tag: str, resources: Iterable[str]) -> list[str]
 class UnfencedWrites:
     """Writes under way without a mark, and users whose writes are done. Both are bounded.
 
-    When there are too many users, they are forgotten together and `overflowed` asks for a new incarnation,
+    When there are too many users, they are forgotten together and `renewal` asks for a new incarnation,
     which drops what is cached of everybody.
+
+    Nothing leaves before it is known to be put right: a request that sees to it may be killed at any moment,
+    and no word comes of it then.
     """
 
     def __init__(self, clock: Clock, remembered_max: int = REMEMBERED_MAX) -> None:
         self._clock = clock
         self._remembered_max = remembered_max
         self._open: dict[str, Fence] = {}
-        self._users: dict[str, None] = {}
-        self.overflowed = False
+        self._users: dict[str, int] = {}
+        self._writes = 0
+        self._overflowed_at = 0
+
+    @property
+    def renewal(self) -> int:
+        """A number for `renewed` if the incarnation must be renewed, since users were forgotten; else 0."""
+        return self._overflowed_at
 
     def opened(self, fence: Fence) -> None:
         """A write began without a mark."""
-        if len(self._open) >= self._remembered_max:
-            self._forget_some()
+        if len(self._open) >= self._remembered_max and not self._end_those_over():
+            self.left(next(iter(self._open.values())))
         self._open[_name(fence)] = fence
 
     def left(self, fence: Fence) -> None:
         """A write is done, and Redis was not told."""
         self._open.pop(_name(fence), None)
+        self._writes += 1
         if len(self._users) >= self._remembered_max:
             self._users.clear()
-            self.overflowed = True
-        self._users[fence.tag] = None
+            self._overflowed_at = self._writes
+        self._users[fence.tag] = self._writes
 
     def closed(self, fence: Fence) -> None:
         """A write is done, and Redis was told."""
         self._open.pop(_name(fence), None)
 
-    def take(self, reopened: set[str]) -> list[Repair]:
+    def repairs(self, reopened: set[str]) -> list[Repair]:
         """The next repairs, for at most a batch of writes under way and a batch of users.
 
-        Users taken are forgotten, so that a write of theirs meanwhile is remembered anew; `put_back` what
-        could not be done. Writes under way stay, and are noted in `reopened`, which are not taken again.
+        They are due until they are `done`. Writes under way are noted in `reopened`, and not named again to
+        who gives it again.
         """
+        self._end_those_over()
         now_s = self._clock.monotonic_s()
         repairs = []
         for name, fence in [item for item in self._open.items() if item[0] not in reopened][:BATCH]:
             reopened.add(name)
             life_ms = max(0, round((fence.opened_at_s + FENCE_TTL_S - now_s) * 1000))
             repairs += [Repair(fence.tag, resource, fence.nonce, life_ms) for resource in fence.resources]
-        for tag in list(self._users)[:BATCH]:
-            del self._users[tag]
-            repairs += [Repair(tag, resource) for resource in RESOURCES]
+        for tag, write in islice(self._users.items(), BATCH):
+            repairs += [Repair(tag, resource, write=write) for resource in RESOURCES]
         return repairs
 
-    def put_back(self, repairs: Iterable[Repair]) -> None:
-        """These could not be done: remember their users again."""
-        self._users.update(dict.fromkeys(repair.tag for repair in repairs))
+    def done(self, repairs: Iterable[Repair]) -> None:
+        """These were put right: forget their users, but for those who have written since."""
+        for repair in repairs:
+            if repair.write and self._users.get(repair.tag) == repair.write:
+                del self._users[repair.tag]
+
+    def renewed(self, renewal: int) -> None:
+        """The incarnation was renewed for `renewal`: done, unless users were forgotten since."""
+        if self._overflowed_at == renewal:
+            self._overflowed_at = 0
 
     def is_done(self, reopened: set[str]) -> bool:
         """Whether nothing is left to repair, given that `reopened` have had theirs."""
-        return not self._users and not self.overflowed and reopened.issuperset(self._open)
+        return not self._users and not self._overflowed_at and reopened.issuperset(self._open)
 
-    def _forget_some(self) -> None:
-        """Forget writes whose statements have long ended; if there are none, the oldest."""
+    def _end_those_over(self) -> bool:
+        """Take writes whose statements cannot run any more as done, whoever left or did not."""
         over_s = self._clock.monotonic_s() - FENCE_TTL_S
-        over = [name for name, fence in self._open.items() if fence.opened_at_s <= over_s]
-        for name in over or [next(iter(self._open))]:
-            self.left(self._open[name])
+        over = [fence for fence in self._open.values() if fence.opened_at_s <= over_s]
+        for fence in over:
+            self.left(fence)
+        return bool(over)
 
 
 def _name(fence: Fence) -> str:
