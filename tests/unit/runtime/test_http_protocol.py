@@ -438,10 +438,11 @@ async def test_a_client_that_reads_on_has_no_further_limit(
     writer.close()
 
 
-async def test_a_client_that_stops_reading_is_cut_off_once_for_all(
-    port: int, paused: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rest_of_head", [GET.removeprefix(b"GET /"), LAST])
+async def test_a_client_that_stops_reading_is_cut_off(
+    port: int, paused: asyncio.Event, monkeypatch: pytest.MonkeyPatch, rest_of_head: bytes
 ) -> None:
-    """The time began when the answer had to wait; that it was the last one does not begin it anew."""
+    """Whether its connection was to go on after the answer, or to end with it."""
     monkeypatch.setattr(http_protocol, "WRITE_TIMEOUT_S", 0.1)
     gone, lost = asyncio.Event(), BoundedHttpProtocol.connection_lost
 
@@ -452,7 +453,7 @@ async def test_a_client_that_stops_reading_is_cut_off_once_for_all(
     monkeypatch.setattr(BoundedHttpProtocol, "connection_lost", noted)
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=4096)
     async with asyncio.timeout(5):
-        writer.write(b"GET /large" + LAST)
+        writer.write(b"GET /large" + rest_of_head)
         await gone.wait()
         assert paused.is_set()
         received = b""
