@@ -17,6 +17,7 @@ from stakehold.gate.passage import (
     Resource,
     SessionRefusedError,
 )
+from stakehold.limits.fallback import PlatformLimiter, platform_period_s
 from stakehold.limits.headers import LimitState, limit_header, policy_header
 from stakehold.limits.policies import Policies, Policy, parse_limits
 
@@ -36,11 +37,13 @@ __all__ = [
     "NewEntry",
     "NoFlights",
     "PageRead",
+    "PlatformLimiter",
     "Policies",
     "Policy",
     "Resource",
     "SessionRefusedError",
     "limit_header",
     "parse_limits",
+    "platform_period_s",
     "policy_header",
 ]

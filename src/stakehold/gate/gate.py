@@ -13,6 +13,7 @@ from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Background, Clock, Counters, Deadline, Entropy
 from stakehold.domain.timing import FENCE_TTL_S, REDIS_TIMEOUT_S
 from stakehold.gate import replies
+from stakehold.gate.alone import AloneLimits
 from stakehold.gate.link import Link, RedisAwayError
 from stakehold.gate.passage import (
     AccountRead,
@@ -27,7 +28,7 @@ from stakehold.gate.passage import (
 from stakehold.gate.scripts import ENTER, FILL, LEAVE, OPEN_FENCES
 from stakehold.gate.unfenced import BATCH, fence_keys
 from stakehold.limits.blocks import BlockTable
-from stakehold.limits.fallback import Decision, LocalLog
+from stakehold.limits.fallback import Decision, LocalLog, PlatformLimiter
 from stakehold.limits.headers import LimitState
 from stakehold.limits.policies import Policies, Policy
 from stakehold.limits.script import log_key
@@ -59,8 +60,9 @@ class Gate:
         ring_epoch: int = 0,
         flights: Joining | None = None,
         serverless: bool = False,
+        away: PlatformLimiter | None = None,
     ) -> None:
-        """`processes` share the limits among them while Redis is away.
+        """`processes` share the limits among them while Redis is away; `away` is asked then as well.
 
         `serverless`: no task outlives a request, so requests look themselves whether Redis has returned, and
         the cache is trusted from the start. Otherwise call `start` first.
@@ -74,6 +76,7 @@ class Gate:
         self._key_prefix = f"sh{ring_epoch}:"
         self._blocks = BlockTable(clock)
         self._local = LocalLog(clock, processes)
+        self._alone = AloneLimits(self._local, away, counters)
         self._links = {
             id(member): Link(
                 member,
@@ -204,14 +207,14 @@ class Gate:
                 spent_s = self._clock.monotonic_s() - asked_at_s
                 reply, share = await self._ask(link, entering, max(_TIME_NEEDED_S, timeout_s - spent_s))
         except RedisAwayError:
-            return self._enter_locally(link, entering, asked_at_s)
+            return await self._enter_locally(link, entering, asked_at_s)
         if reply[0] == b"ok":
             self._local.record(entering.subject, entering.limits, entering.request_id)
             return self._entered(link, entering, reply, share, asked_at_s)
         if reply[0] == b"refused":
             raise SessionRefusedError
         if reply[0] == b"forgot":
-            return self._enter_locally(link, entering, asked_at_s)
+            return await self._enter_locally(link, entering, asked_at_s)
         self._counters.count("limits_denied")
         denial = replies.denial_of(reply, entering.limits)
         if may_block:
@@ -225,7 +228,9 @@ class Gate:
         if not link.is_up:
             await link.bring_up()
         settling = link.settling(entering.limits)
-        share = self._admit_locally(entering, settling) if settling else None
+        share = None
+        if settling:
+            share = await self._alone.admit(entering.subject, settling, entering.request_id)
         keys, arguments = self._question(link, entering)
         let_in = False
         try:
@@ -279,18 +284,9 @@ class Gate:
             )
         return entered
 
-    def _admit_locally(self, entering: Entering, policies: tuple[Policy, ...]) -> Decision:
-        """Charge this process's own share. Raises LimitedError."""
-        decision = self._local.admit(entering.subject, policies, entering.request_id)
-        if decision.violated:
-            self._counters.count("limits_local_denials")
-            raise LimitedError(decision.limits, decision.violated)
-        self._counters.count("limits_local_admissions")
-        return decision
-
-    def _enter_locally(self, link: Link, entering: Entering, asked_at_s: float) -> Entered:
+    async def _enter_locally(self, link: Link, entering: Entering, asked_at_s: float) -> Entered:
         """Without Redis: our share of the limits, nothing cached, and writes unfenced: money comes first."""
-        decision = self._admit_locally(entering, entering.limits)
+        decision = await self._alone.admit(entering.subject, entering.limits, entering.request_id)
         entered = Entered(decision.limits, redis=False)
         if entering.caller is not None:
             entered.account = AccountRead(None)

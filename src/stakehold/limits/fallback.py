@@ -10,12 +10,41 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
+from typing import Protocol
 
 from stakehold.domain.ports import Clock
 from stakehold.limits.headers import LimitState
 from stakehold.limits.policies import Policy
 
 SUBJECTS_MAX = 20_000
+
+PLATFORM_PERIODS_S = (60, 10)
+"""What a platform's limiter counts over (Cloudflare's takes no other), the longest first."""
+
+
+class PlatformLimiter(Protocol):
+    """The platform's own rate limiting, over many instances that do not know of each other.
+
+    It is asked beside the local share, and need not be exact. A policy is given to it with its quota, over
+    `platform_period_s` of it.
+    """
+
+    async def admit(self, subject: str, policy: Policy) -> bool:
+        """Charge `subject`, and tell whether `policy` has room; True for a policy it has no limiter for.
+
+        Whatever it raises, and taking long, counts as not having answered.
+        """
+        ...
+
+
+def platform_period_s(policy: Policy) -> int | None:
+    """Over how many seconds a platform's limiter counts the quota of `policy`; None where it has none.
+
+    The longest that fits into the window: whoever keeps to the policy is never refused by a limiter that
+    counts right, and over a longer window it lets in more than the policy does.
+    """
+    return next((period_s for period_s in PLATFORM_PERIODS_S if period_s <= policy.window_s), None)
+
 
 _Log = dict[str, float]  # request id -> when it was let in, on the monotonic clock; in that order
 

@@ -17,6 +17,8 @@ NAMES: Final[dict[str, str]] = {
     "limits_local_admissions": "A request was admitted by this process's own share of a limit.",
     "limits_local_denials": "A request was refused by this process's own share of a limit.",
     "limits_not_released": "A charge could not be given back; it leaves with its window.",
+    "limits_platform_denials": "A request was refused by the platform's limiter, asked while Redis was away.",
+    "limits_platform_failures": "The platform's limiter did not answer: our own share of a limit decided.",
     "redis_connect_failures": "An attempt to connect to Redis failed.",
     "redis_connections_lost": "An established connection to Redis ended, or a REST request got no reply.",
     "redis_forgot": "Redis had been emptied since this process last asked it.",
