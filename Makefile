@@ -16,6 +16,10 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 UV_VERSION := 0.13.9
 LOCK := $(VENV)/bin/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-annotate --no-emit-index-url --quiet --upgrade pyproject.toml requirements/build.in
+# What is bundled for Workers, for their Python. asyncpg is not from an index: tests/worker/wheels/README.md.
+LOCK_WORKER := $(VENV)/bin/uv pip compile --python-version 3.14 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-package asyncpg --quiet --upgrade pyproject.toml requirements/worker.in \
+	--constraints requirements/run.txt --output-file requirements/worker.txt
 ARGS ?=
 
 .PHONY: run test coverage test-cockroach soak soak-api lint bench lock
@@ -60,6 +64,7 @@ lock: $(VENV)/dev.stamp
 	$(LOCK) --extra server --extra embedded --output-file requirements/run.txt
 	$(LOCK) --extra server --extra embedded --extra dev --constraints requirements/run.txt \
 		--output-file requirements/dev.txt
+	$(LOCK_WORKER)
 
 $(VENV)/run.stamp: requirements/run.txt pyproject.toml Makefile | $(VENV)/bin/python
 	@echo "Installing what Stakehold needs into $(VENV) ..." >&2
