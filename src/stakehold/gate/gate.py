@@ -28,7 +28,13 @@ from stakehold.gate.passage import (
 from stakehold.gate.scripts import ENTER, FILL, LEAVE, OPEN_FENCES
 from stakehold.gate.unfenced import BATCH, fence_keys
 from stakehold.limits.blocks import BlockTable
-from stakehold.limits.fallback import Decision, LocalLog, PlatformLimiter
+from stakehold.limits.fallback import (
+    CHARGES_MAX,
+    ISOLATE_CHARGES_MAX,
+    Decision,
+    LocalLog,
+    PlatformLimiter,
+)
 from stakehold.limits.headers import LimitState
 from stakehold.limits.policies import Policies, Policy
 from stakehold.limits.script import log_key
@@ -75,7 +81,8 @@ class Gate:
         self._counters = counters
         self._key_prefix = f"sh{ring_epoch}:"
         self._blocks = BlockTable(clock)
-        self._local = LocalLog(clock, processes)
+        charges_max = ISOLATE_CHARGES_MAX if serverless else CHARGES_MAX
+        self._local = LocalLog(clock, processes, charges_max=charges_max)
         self._alone = AloneLimits(self._local, away, counters)
         self._links = {
             id(member): Link(

@@ -17,6 +17,11 @@ from stakehold.limits.headers import LimitState
 from stakehold.limits.policies import Policy
 
 SUBJECTS_MAX = 20_000
+CHARGES_MAX = 2_000_000
+"""Some 75 bytes each."""
+
+ISOLATE_CHARGES_MAX = 200_000
+"""The same where a process has 128 MB for everything."""
 
 PLATFORM_PERIODS_S = (60, 10)
 """What a platform's limiter counts over (Cloudflare's takes no other), the longest first."""
@@ -71,13 +76,23 @@ class Decision:
 class LocalLog:
     """What this process let in, by subject and policy, over each policy's window.
 
-    At most `subjects_max` subjects are kept; the one not seen for longest is forgotten first.
+    At most `subjects_max` subjects are kept, and `charges_max` charges of all of them; the subject not seen
+    for longest is forgotten first.
     """
 
-    def __init__(self, clock: Clock, processes: int, subjects_max: int = SUBJECTS_MAX) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        processes: int,
+        subjects_max: int = SUBJECTS_MAX,
+        charges_max: int = CHARGES_MAX,
+    ) -> None:
+        self.charges = 0
+        """How many are kept: a request counts once for each of its policies."""
         self._clock = clock
         self._processes = processes
         self._subjects_max = subjects_max
+        self._charges_max = charges_max
         self._subjects: OrderedDict[str, dict[str, _Log]] = OrderedDict()
 
     def share(self, policy: Policy) -> int:
@@ -92,6 +107,7 @@ class LocalLog:
             log = self._current(logs, policy, now_s)
             if request_id not in log:
                 log[request_id] = now_s
+                self.charges += 1
 
     def admit(self, subject: str, policies: Sequence[Policy], request_id: str) -> Decision:
         """Let a request in on this process's word, if every share has room; a refusal charges nothing."""
@@ -104,6 +120,7 @@ class LocalLog:
             if request_id not in log:
                 log[request_id] = now_s
                 charged.append(policy)
+        self.charges += len(charged)
         states = tuple(self._state(policy, log, now_s) for policy, log in current)
         return Decision(states, tuple(state for state in states if state.policy in full), tuple(charged))
 
@@ -111,17 +128,28 @@ class LocalLog:
         """Forget that a request was let in."""
         logs = self._subjects.get(subject, {})
         for policy in policies:
-            logs.get(policy.name, {}).pop(request_id, None)
+            log = logs.get(policy.name, {})
+            if request_id in log:
+                del log[request_id]
+                self.charges -= 1
 
     def _logs(self, subject: str) -> dict[str, _Log]:
         logs = self._subjects.get(subject)
+        if logs is not None:
+            self._subjects.move_to_end(subject)
+        while self.charges >= self._charges_max:
+            self._forget_one()
+            # The last to be forgotten is the subject itself.
+            logs = self._subjects.get(subject)
         if logs is None:
             if len(self._subjects) >= self._subjects_max:
-                self._subjects.popitem(last=False)
+                self._forget_one()
             logs = self._subjects[subject] = {}
-        else:
-            self._subjects.move_to_end(subject)
         return logs
+
+    def _forget_one(self) -> None:
+        _, logs = self._subjects.popitem(last=False)
+        self.charges -= sum(len(log) for log in logs.values())
 
     def _current(self, logs: dict[str, _Log], policy: Policy, now_s: float) -> _Log:
         """The log of `policy` without what has left its window."""
@@ -135,6 +163,7 @@ class LocalLog:
             if let_in_s > begin_s:
                 break
             del log[oldest]
+            self.charges -= 1
         return log
 
     def _state(self, policy: Policy, log: _Log, now_s: float) -> LimitState:
