@@ -203,8 +203,11 @@ def test_it_starts_while_the_database_is_away_and_becomes_ready_with_it(
             asyncio.run(migrate(url, clock=SystemClock(), entropy=SystemEntropy()))
         finally:
             postgres.stop()
-    with program("serve", {**environ, "DATABASE_URL": url}, tmp_path) as started:
-        wait_until(lambda: started.readiness() == (503, "unready"), "unready")
+    one = {**environ, "DATABASE_URL": url, "PORT": str(free_port()), "STAKEHOLD_PROCESSES": "1"}
+    with program("serve", one, tmp_path) as started:
+        # At the start, then again and again.
+        wait_until(lambda: started.log.count("database_away") >= 3, "the third look")
+        assert started.readiness() == (503, "unready")
         postgres.start()
         try:
             started.wait_until_ready()

@@ -28,7 +28,7 @@ from stakehold.runtime.embedded import (
 )
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.settings import Settings, load_settings
-from stakehold.runtime.supervisor import Child, ServerChild, Supervisor, listen
+from stakehold.runtime.supervisor import ServerChild, Supervisor, listen
 from stakehold.security.secrets import check_jwt_secret
 from stakehold.services.accounts import add_user
 from stakehold.telemetry.logs import Stream
@@ -145,14 +145,10 @@ def _stores(settings: Settings) -> Sequence[EmbeddedPostgres | EmbeddedValkey]:
     return stores
 
 
-def _store_addresses(stores: Sequence[Child]) -> dict[str, str]:
-    addresses = {}
-    for store in stores:
-        if isinstance(store, EmbeddedPostgres):
-            addresses["DATABASE_URL"] = store.url
-        elif isinstance(store, EmbeddedValkey):
-            addresses["REDIS_URL"] = store.url
-    return addresses
+def _store_addresses(stores: Sequence[EmbeddedPostgres | EmbeddedValkey]) -> dict[str, str]:
+    return {
+        "DATABASE_URL" if isinstance(store, EmbeddedPostgres) else "REDIS_URL": store.url for store in stores
+    }
 
 
 def _jwt_secret(settings: Settings) -> str:
