@@ -204,6 +204,7 @@ def test_it_starts_while_the_database_is_away_and_becomes_ready_with_it(
         finally:
             postgres.stop()
     one = {**environ, "DATABASE_URL": url, "PORT": str(free_port()), "STAKEHOLD_PROCESSES": "1"}
+    one["STAKEHOLD_DRAIN_S"] = "2"  # longer than it is between two looks: the last one finds all in order
     with program("serve", one, tmp_path) as started:
         # At the start, then again and again.
         wait_until(lambda: started.log.count("database_away") >= 3, "the third look")
