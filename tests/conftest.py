@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -17,6 +18,9 @@ import pytest
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support.cockroach import COCKROACH_URL, Cockroach
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
+
+if TYPE_CHECKING:
+    from tests.support.worker import WorkerHost
 
 
 @pytest.fixture
@@ -63,6 +67,32 @@ def valkey(stores_directory: Path) -> Iterator[EmbeddedValkey]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def worker_role(postgres: EmbeddedPostgres, stores_directory: Path) -> None:
+    """Lets Workers into the session's PostgreSQL, which come as a role of their own."""
+    from tests.support.worker import admit_workers
+
+    asyncio.run(admit_workers(postgres, stores_directory))
+
+
+@pytest.fixture(scope="session")
+def worker_host(stores_directory: Path, worker_role: None) -> Iterator["WorkerHost"]:
+    """What is deployed to Workers, in WebAssembly: one Node process for all of the session's services."""
+    from deploy import bundle
+    from tests.support.worker import WorkerHost, WorkerStartError
+
+    directory = stores_directory / "worker"
+    bundle.make(directory)
+    host = WorkerHost(directory)
+    host.start()
+    try:
+        if host.startup.error is not None:
+            raise WorkerStartError(host.startup.error)
+        yield host
+    finally:
+        host.stop()
 
 
 _database_numbers = itertools.count(1)

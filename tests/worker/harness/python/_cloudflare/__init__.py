@@ -1,0 +1,1 @@
+"""The part of workerd's package `_cloudflare` that workers-runtime-sdk calls, done anew."""
