@@ -9,6 +9,10 @@
 #   make test-cockroach  the database's tests on the cluster that COCKROACH_URL names (tests/support/cockroach.py)
 #   make lint    layout, lint, types, imports
 #   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
+#   make deploy  check everything a deployment to Cloudflare Workers rests on, then deploy (docs/deploy.md);
+#                make deploy ARGS=--dry-run stops before
+#   make worker-dev  the Worker on this machine, in Cloudflare's own runtime (docs/deploy.md)
+#   make smoke URL=https://…  what a client sees of a deployment, checked (docs/deploy.md)
 #   make lock    choose versions anew, for pyproject.toml as it is
 
 VENV := .venv
@@ -22,7 +26,7 @@ LOCK_WORKER := $(VENV)/bin/uv pip compile --python-version 3.14 --generate-hashe
 	--constraints requirements/run.txt --output-file requirements/worker.txt
 ARGS ?=
 
-.PHONY: run test coverage test-cockroach soak soak-api lint bench lock
+.PHONY: run test coverage test-cockroach soak soak-api lint bench deploy worker-dev smoke lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -58,6 +62,22 @@ lint: $(VENV)/dev.stamp
 
 bench: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m bench $(ARGS)
+
+deploy: $(VENV)/run.stamp deploy/node/node_modules
+	$(VENV)/bin/python -m deploy.deploy $(ARGS)
+
+# Settings and secrets come from build/deploy/.dev.vars or the environment; Hyperdrive's place takes DATABASE_URL.
+worker-dev: $(VENV)/run.stamp deploy/node/node_modules
+	$(VENV)/bin/python -m deploy.dev $(ARGS)
+
+smoke: $(VENV)/run.stamp
+	@test -n "$(URL)" || { echo "Say where it is served: make smoke URL=https://…" >&2; exit 2; }
+	$(VENV)/bin/python -m deploy.smoke "$(URL)"
+
+# Without the scripts that packages would run at their installation: nothing here needs them.
+deploy/node/node_modules: deploy/node/package-lock.json
+	npm ci --prefix deploy/node --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 lock: $(VENV)/dev.stamp
 	$(PIP) install uv==$(UV_VERSION)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from stakehold.database import users
-from stakehold.database.migrate import MigrationError, migrate
+from stakehold.database.migrate import MigrationError, migrate, pending_at
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import rfc3339
@@ -77,7 +77,9 @@ def _parser() -> argparse.ArgumentParser:
         "dev", lambda _: run_dev(os.environ), "Serve on this machine, with stores and a demo user of its own."
     )
     add("serve", lambda _: run_serve(os.environ), "Serve in production, with settings from the environment.")
-    add("migrate", _migrate, "Bring the database to this version.")
+    add("migrate", _migrate, "Bring the database to this version.").add_argument(
+        "--check", action="store_true", help="change nothing; fail if there is something to do"
+    )
     add("doctor", _doctor, "Check what the service rests on, and say what to do.")
     actions = add("users", _users_list, "Look after users.").add_subparsers(required=True, metavar="ACTION")
     for name, run, summary in (
@@ -97,8 +99,12 @@ def _environ() -> Mapping[str, str]:
     return with_running_dev(os.environ)
 
 
-def _migrate(_: argparse.Namespace) -> int:
+def _migrate(options: argparse.Namespace) -> int:
     settings = _settings()
+    if options.check:
+        missing = asyncio.run(pending_at(settings.database_url))
+        print("\n".join(f"not applied: {name}" for name in missing) or "up to date")
+        return 1 if missing else 0
     applied = asyncio.run(migrate(settings.database_url, clock=SystemClock(), entropy=SystemEntropy()))
     print("\n".join(f"applied {name}" for name in applied) or "nothing to do")
     return 0

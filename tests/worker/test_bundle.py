@@ -1,12 +1,12 @@
 """What is deployed to Workers is what the Worker's entry needs, runs in WebAssembly, and is small."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from deploy import bundle
+from tests.support.deployment import copy_project
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(made: Path, tmp_path: Path) -> Path:
     """A copy of the project to plant things in. Its wheels are kept already, since one bundle was made."""
-    for name in ("src/stakehold", "requirements", "tests/worker/wheels", "build/wheels"):
-        shutil.copytree(bundle.PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+    return copy_project(tmp_path)
 
 
 def files_of(directory: Path) -> set[str]:

@@ -7,6 +7,8 @@ transaction and no more. Applied files never change; their checksums are kept an
 
 import asyncio
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
@@ -93,9 +95,26 @@ async def migrate(url: str, *, clock: Clock, entropy: Entropy) -> list[str]:
     database, at most 90 s. Raises MigrationError, also for what the database refuses; OSError when there is
     none.
     """
-    try:
+    with _refusals_told():
         connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=LEASE_S)
         return await _migrate(connection, clock, entropy)
+
+
+async def pending_at(url: str) -> list[str]:
+    """The names of the migrations that a database lacks, in order. Raises as `migrate` does."""
+    with _refusals_told():
+        connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=LEASE_S)
+        try:
+            return await pending(connection)
+        finally:
+            await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Raise as MigrationError what the database refuses."""
+    try:
+        yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         # The server's words, on a wrong password for example, hold no address and no password.
         raise MigrationError(f"The database refused: {error}") from error

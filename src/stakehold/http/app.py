@@ -37,8 +37,8 @@ SECURITY_HEADERS: Headers = [
 ]
 """On every answer."""
 
-_API_POLICY = (b"content-security-policy", b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
-_HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+API_POLICY = (b"content-security-policy", b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'")
+HSTS = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 _LAST = (b"connection", b"close")
 
 
@@ -152,14 +152,14 @@ class _Exchange:
     async def _send(self, answer: Answer) -> None:
         self.status = answer.status
         headers = [*answer.headers, (b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS]
-        headers.append(answer.content_policy or _API_POLICY)
+        headers.append(answer.content_policy or API_POLICY)
         self._add_limit_headers(headers)
         container = self.container
         if container.cors_origins:
             method = self.scope["method"]
             headers += cors.headers(container.cors_origins, self.headers, method, self.endpoint.allow)
         if container.hsts:
-            headers.append(_HSTS)
+            headers.append(HSTS)
         if container.draining():
             # Else a client sends its next request into a connection that is about to be closed.
             headers.append(_LAST)
