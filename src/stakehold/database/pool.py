@@ -6,30 +6,25 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import asyncpg
-
+from stakehold.database.connecting import (
+    CHECK_TIMEOUT_S,
+    LOST,
+    SERVER_SETTINGS,
+    WAIT_S,
+    After,
+    after,
+    connect,
+    overloaded,
+    ping,
+)
 from stakehold.database.port import Connection
-from stakehold.database.transactions import Failure, failure_of, unavailable
-from stakehold.domain.errors import OverloadedError
+from stakehold.database.transactions import unavailable
 from stakehold.domain.ports import Clock, Counters, Deadline, Entropy
-from stakehold.domain.timing import STATEMENT_TIMEOUT_S
 
-WAIT_S: Final = 2.0
-CONNECT_TIMEOUT_S: Final = 2.0
-CHECK_TIMEOUT_S: Final = 1.0
 CHECK_AFTER_IDLE_S: Final = 30.0
 MAX_AGE_S: Final = 300.0
 AGE_JITTER: Final = 0.1
 WAITERS_PER_CONNECTION_MAX: Final = 32
-ANSWER_GRACE_S: Final = 0.5
-"""How much longer than the server's own timeout we wait for its word that it ended a statement."""
-
-_SERVER_SETTINGS: Final = {
-    "application_name": "stakehold",
-    "statement_timeout": str(int(STATEMENT_TIMEOUT_S * 1000)),
-    # A client machine that vanished inside a transaction must not hold its locks for ever.
-    "idle_in_transaction_session_timeout": "10000",
-}
 
 
 @dataclass(slots=True)
@@ -59,7 +54,7 @@ class Pool:
         counters: Counters,
         max_age_s: float = MAX_AGE_S,
     ) -> None:
-        self._url = url
+        self._where = {"dsn": url, "server_settings": SERVER_SETTINGS}
         self._clock = clock
         self._entropy = entropy
         self._counters = counters
@@ -92,10 +87,7 @@ class Pool:
     async def ping(self, deadline: Deadline) -> None:
         """See `Database.ping`."""
         async with self.connection(deadline) as connection:
-            try:
-                await asyncio.wait_for(connection.fetchval("SELECT 1"), deadline.bound_s(CHECK_TIMEOUT_S))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                raise unavailable() from error
+            await ping(connection, deadline)
 
     async def close(self) -> None:
         """Close every connection and refuse new ones; those in use are closed as they come back."""
@@ -112,14 +104,14 @@ class Pool:
             return
         if self._waiting >= self._waiting_max:
             self._counters.count("sql_pool_refused")
-            raise _overloaded()
+            raise overloaded()
         self._waiting += 1
         try:
             async with asyncio.timeout(deadline.bound_s(WAIT_S)):
                 await self._slots.acquire()
         except TimeoutError:
             self._counters.count("sql_pool_refused")
-            raise _overloaded() from None
+            raise overloaded() from None
         finally:
             self._waiting -= 1
 
@@ -145,7 +137,7 @@ class Pool:
         try:
             await asyncio.wait_for(held.connection.fetchval("SELECT 1"), deadline.bound_s(CHECK_TIMEOUT_S))
             works = True
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except LOST:
             self._counters.count("sql_pool_checks_failed")
         finally:
             if not works:
@@ -154,36 +146,16 @@ class Pool:
         return works
 
     async def _connect(self, deadline: Deadline) -> _Held:
-        try:
-            connection = await asyncpg.connect(
-                self._url,
-                timeout=max(deadline.bound_s(CONNECT_TIMEOUT_S), 0.001),
-                command_timeout=STATEMENT_TIMEOUT_S + ANSWER_GRACE_S,
-                server_settings=_SERVER_SETTINGS,
-            )
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            self._counters.count("sql_connect_failures")
-            raise unavailable() from error
-        self._counters.count("sql_connects")
+        connection = await connect(self._where, deadline, self._counters)
         now_s = self._clock.monotonic_s()
         fraction = int.from_bytes(self._entropy.random_bytes(4), "big") / 2**32
         return _Held(connection, now_s + self._max_age_s * (1 - AGE_JITTER * fraction), now_s)
 
     def _leaves_sound(self, error: BaseException) -> bool:
-        """Whether the connection may be used again after `error`, which may be wrapped in another.
-
-        Not after a timeout or a cancellation, even one the server reported: a cancel request is on its way
-        then, and could end the next user's statement.
-        """
-        cause: BaseException | None = error
-        while cause is not None:
-            if not isinstance(cause, Exception) or isinstance(cause, asyncpg.QueryCanceledError):
-                return False
-            if failure_of(cause) is Failure.UNKNOWN:
-                self._distrusted_at_s = self._clock.monotonic_s()
-                return False
-            cause = cause.__cause__
-        return True
+        verdict = after(error)
+        if verdict is After.BROKEN:
+            self._distrusted_at_s = self._clock.monotonic_s()
+        return verdict is After.SOUND
 
     def _give_back(self, held: _Held, sound: bool) -> None:
         connection = held.connection
@@ -200,7 +172,3 @@ class Pool:
     def _discard_idle(self) -> None:
         while self._idle:
             self._discard(self._idle.pop())
-
-
-def _overloaded() -> OverloadedError:
-    return OverloadedError("Too many requests wait for the database.", retry_after_s=1)
