@@ -1,7 +1,7 @@
 """Run the Worker on this machine, in Cloudflare's own runtime: `make worker-dev`.
 
-It takes UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN and DATABASE_URL from the environment; the last may be
-left out while `stakehold dev` runs here. At its first start wrangler fetches the runtime's Python from
+It takes UPSTASH_REDIS_REST_URL, UPSTASH_REDIS_REST_TOKEN and DATABASE_URL from the environment; the last may
+be left out while `stakehold dev` runs here. At its first start wrangler fetches the runtime's Python from
 Cloudflare, so this does not work offline.
 """
 
