@@ -92,7 +92,7 @@ class WorkerHost:
                 node_program(), "--disable-warning=ExperimentalWarning", "--no-warnings",
                 str(HARNESS / "main.mjs"), str(self._bundle), *self._isolate_modules,
             ],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={"PATH": os.environ.get("PATH", "")},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env={"HARNESS_PARENT": str(os.getpid())},
         )  # fmt: skip
         assert self._process.stdout is not None
         try:
@@ -122,7 +122,7 @@ class WorkerHost:
         return told
 
     async def memory(self, *, collect: bool = True) -> dict[str, int]:
-        """`heapBytes` of WebAssembly, `rss`, and after a collection of garbage `pythonObjects` there are."""
+        """`heapBytes` of WebAssembly, `rss`, `cpuMs` so far, and `pythonObjects`, garbage left out."""
         return await self.tell("memory", collect=collect)
 
     async def modules(self) -> list[str]:

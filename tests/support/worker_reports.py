@@ -31,14 +31,17 @@ class RequestReport:
     """Whether some of those were still under way when the answer had been sent."""
     wait_until_failed: int
     wait_until_cut: bool
-    handler_cpu_ms: float
-    """CPU time of the one thread until the Worker returned its Response; JavaScript's fetch is in it."""
-    answer_cpu_ms: float
+    handler_busy_ms: float
+    """How long the one thread did not wait, until the Worker returned its Response: its CPU time where no
+    other process is in the way. JavaScript's part (fetch, sockets) is in it."""
+    answer_busy_ms: float
     """The same until the answer was sent."""
-    cpu_ms: float
+    busy_ms: float
     """The same until the end of background work."""
+    cpu_ms: float
+    """CPU time until then. Some systems count it by ticks of 4 ms, so that only means are of use."""
     alone: bool
-    """Whether no other request overlapped; else the CPU times are of both."""
+    """Whether no other request overlapped; else these times are of both."""
     answer_ms: float
     total_ms: float
 
@@ -61,8 +64,9 @@ class RequestReport:
             answered_first=report["waitUntilUnsettledAtAnswer"] > 0,
             wait_until_failed=report["waitUntilFailed"],
             wait_until_cut=report["waitUntilCut"],
-            handler_cpu_ms=report["handlerCpuMs"] or report["cpuMs"],
-            answer_cpu_ms=report["answerCpuMs"] or report["cpuMs"],
+            handler_busy_ms=report["handlerBusyMs"] or report["busyMs"],
+            answer_busy_ms=report["answerBusyMs"] or report["busyMs"],
+            busy_ms=report["busyMs"],
             cpu_ms=report["cpuMs"],
             alone=report["alone"],
             answer_ms=report["answerMs"] or report["totalMs"],

@@ -30,6 +30,8 @@ class Default(WorkerEntrypoint):
         if request.js_object.method == "HEAD":
             answer = js.Response.new(None)
             answer.headers.set("content-length", "123")
+        if "/status/" in request.url:
+            answer = js.Response.new(None, status=int(request.url.rpartition("/")[2]))
         answer.headers.append("set-cookie", "a=1")
         answer.headers.append("set-cookie", "b=2")
         answer.headers.set("x-setting", getattr(self.env, "SETTING", ""))

@@ -65,6 +65,17 @@ async def test_a_request_comes_as_from_the_edge(start_sample: StartSample) -> No
     assert CLIENT_HEADER.lower() not in other.text
 
 
+@pytest.mark.parametrize("status", [200, 204, 304, 404])
+async def test_answers_without_a_body_have_none(start_sample: StartSample, status: int) -> None:
+    """And their headers; the next request on the same connection is answered too."""
+    service = await start_sample(ECHO)
+    for _ in range(2):
+        answer = await service.client.get(f"/status/{status}")
+        assert (answer.status_code, answer.content) == (status, b"")
+        assert answer.headers.get_list("set-cookie") == ["a=1", "b=2"]
+        assert ("content-length" in answer.headers) == (status in (200, 404))
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "PATCH", "TRACE", "PROPFIND"])
 async def test_methods_reach_the_worker(start_sample: StartSample, method: str) -> None:
     """Also those that a Request cannot be made with; HEAD keeps its headers and has no body."""

@@ -147,7 +147,7 @@ async def test_background_work_goes_on_after_the_answer_and_ends_the_request(
         (report,) = await service.reports()
     assert (report.outcome, report.status, report.fetches) == ("ok", 200, ["/slow"])
     assert (report.wait_until, report.answered_first, report.wait_until_cut) == (1, True, False)
-    assert report.cpu_ms >= report.answer_cpu_ms >= report.handler_cpu_ms > 0
+    assert report.busy_ms >= report.answer_busy_ms >= report.handler_busy_ms > 0
     assert (await service.client.get("/events")).text == (
         "background begins,background ends,background is cleaned up"
     )
@@ -164,6 +164,7 @@ async def test_background_work_that_is_cut_off_never_goes_on(start_sample: Start
         slow.let_go.set()
         (report,) = await service.reports()
         assert report.wait_until_cut
+        await service.host.memory(collect=True)
         assert (await service.client.get("/events")).text == "background begins"
 
 

@@ -56,6 +56,7 @@ export class RequestContext {
     this.name = name;
     this.state = "running"; // then "answered", then "ended"
     this.resources = new Set();
+    this.waiters = new Set();
     this.pending = 0;
     this.idleSinceMs = null;
     this.connections = new Connections(this);
@@ -66,8 +67,9 @@ export class RequestContext {
       id: this.id, request: name, status: null, outcome: null, error: null,
       fetches: [], socketsOpened: 0, socketsOpenAtEnd: 0, timers: 0,
       waitUntil: 0, waitUntilUnsettledAtAnswer: 0, waitUntilFailed: 0, waitUntilCut: false,
-      handlerCpuMs: null, answerCpuMs: null, cpuMs: null, answerMs: null, totalMs: null, alone: true,
+      handlerBusyMs: null, answerBusyMs: null, busyMs: null, cpuMs: null, answerMs: null, totalMs: null, alone: true,
     };
+    this.startedBusyMs = busyMs();
     this.startedCpuMs = threadCpuMs();
     this.startedMs = performance.now();
     for (const other of service.contexts) other.report.alone = this.report.alone = false;
@@ -92,9 +94,13 @@ export class RequestContext {
   deliver(promise) {
     this.pending += 1;
     return new Promise((resolve, reject) => {
+      const waiter = { resolve, reject };
+      this.waiters.add(waiter);
       const settle = (how) => (value) => {
         this.pending -= 1;
-        if (!this.isEnded) how(value);
+        if (this.isEnded) return;
+        this.waiters.delete(waiter);
+        how(value);
       };
       promise.then(settle(resolve), settle(reject));
     });
@@ -111,7 +117,7 @@ export class RequestContext {
     if (delayMs > 0) this.report.timers += 1;
     const soon = !(delayMs >= 1);
     const handle = soon ? setImmediate(run) : setTimeout(run, delayMs);
-    const timer = { close: () => (soon ? clearImmediate(handle) : clearTimeout(handle)) };
+    const timer = { callback, close: () => (soon ? clearImmediate(handle) : clearTimeout(handle)) };
     this.resources.add(timer);
     const forget = () => {
       if (!this.resources.delete(timer)) return;
@@ -141,7 +147,7 @@ export class RequestContext {
     this.state = "answered";
     this.report.outcome ??= outcome;
     this.report.answerMs = performance.now() - this.startedMs;
-    this.report.answerCpuMs = threadCpuMs() - this.startedCpuMs;
+    this.report.answerBusyMs = busyMs() - this.startedBusyMs;
     this.report.waitUntilUnsettledAtAnswer = this.background.unsettled;
     if (this.background.unsettled === 0) this.end();
     else this.deadline = setTimeout(() => this.cut(), BACKGROUND_MAX_MS).unref();
@@ -165,6 +171,7 @@ export class RequestContext {
     this.state = "ended";
     clearTimeout(this.deadline);
     const report = this.report;
+    report.busyMs = busyMs() - this.startedBusyMs;
     report.cpuMs = threadCpuMs() - this.startedCpuMs;
     report.totalMs = performance.now() - this.startedMs;
     report.waitUntil = this.background.promises;
@@ -173,7 +180,8 @@ export class RequestContext {
     report.connectionsMost = this.connections.most;
     report.connectionsWaited = this.connections.waited;
     for (const resource of this.resources) resource.close();
-    this.resources.clear();
+    // Python closes coroutines that nothing refers to, and runs their `finally`: what was cut off stays referred to.
+    if (report.outcome !== "ok" || report.waitUntilCut) this.service.graves.push(this.waiters, this.resources);
     this.abort.abort(new Error("the request has ended"));
     this.service.contexts.delete(this);
     this.service.reports.push(report);
@@ -225,7 +233,10 @@ export function requireRequest(kind, what) {
   throw new Error(`${IN_GLOBAL_SCOPE} (${what})`);
 }
 
-/** CPU time of the thread that runs JavaScript and WebAssembly, ms. */
+/** How long this thread did not wait, ms: its CPU time, if no other process was in its way. */
+export const busyMs = () => performance.eventLoopUtilization().active;
+
+/** CPU time of this thread, which runs JavaScript and WebAssembly, ms. Some systems count it by ticks of 4 ms. */
 export function threadCpuMs() {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;

@@ -6,16 +6,26 @@ import http from "node:http";
 import path from "node:path";
 import { Worker } from "node:worker_threads";
 
+import { current, describe, threadCpuMs } from "./contexts.mjs";
 import { boot, heapBytes } from "./pyodide.mjs";
 import { Service } from "./service.mjs";
 
 const PARENT_CHECK_MS = 500;
 
 // On a thread of its own: this one may be in a loop of Python's when the tests are killed.
+const parent = Number(process.env.HARNESS_PARENT ?? process.ppid);
 const watchParent = `
-  setInterval(() => { if (process.ppid !== ${process.ppid}) process.kill(process.pid, "SIGKILL"); }, ${PARENT_CHECK_MS});
+  setInterval(() => { if (process.ppid !== ${parent}) process.kill(process.pid, "SIGKILL"); }, ${PARENT_CHECK_MS});
 `;
 new Worker(watchParent, { eval: true }).unref();
+
+// What a worker leaves unhandled is its own affair, and must not end the others.
+process.on("unhandledRejection", (error) => {
+  const text = `Unhandled rejection: ${describe(error)}`;
+  const service = current()?.service;
+  if (service) service.log("error", text);
+  else process.stderr.write(`${text}\n`);
+});
 
 const [bundle, ...isolateModules] = process.argv.slice(2);
 const began = performance.now();
@@ -68,6 +78,7 @@ const COMMANDS = {
   memory({ collect }) {
     return {
       heapBytes: heapBytes(runtime.pyodide),
+      cpuMs: threadCpuMs(),
       pythonObjects: collect ? runtime.python.counted_objects() : null,
       ...process.memoryUsage(),
     };

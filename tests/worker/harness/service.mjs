@@ -1,7 +1,7 @@
 // A service: a fresh isolate of the worker with an `env` and a port of its own.
 
 import { makeEnv } from "./bindings.mjs";
-import { describe, RequestContext, runIn, Startup, threadCpuMs } from "./contexts.mjs";
+import { busyMs, describe, RequestContext, runIn, Startup, threadCpuMs } from "./contexts.mjs";
 import { listen, send } from "./front.mjs";
 import { bind } from "./platform.mjs";
 import { ExecutionContext, heapBytes } from "./pyodide.mjs";
@@ -19,6 +19,7 @@ export class Service {
     this.contexts = new Set();
     this.reports = [];
     this.violations = [];
+    this.graves = [];
     this.lines = [];
     this.rates = { fault: null, shiftMs: 0, calls: 0 };
   }
@@ -62,6 +63,7 @@ export class Service {
     this.server?.closeAllConnections();
     this.entrypoint?.destroy();
     this.entrypoint = null;
+    this.graves.length = 0;
   }
 
   violate(kind, detail) {
@@ -119,7 +121,7 @@ export class Service {
       try {
         bind(context, request, "request body");
         const result = await this.#call(context, "fetch", request);
-        context.report.handlerCpuMs = threadCpuMs() - context.startedCpuMs;
+        context.report.handlerBusyMs = busyMs() - context.startedBusyMs;
         const response = result?.js_object ?? result?.js_response ?? result;
         context.report.status = response.status;
         const sent = await send(response, request, outgoing);
