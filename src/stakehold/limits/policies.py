@@ -71,6 +71,10 @@ class Policies:
         """The policy `name`; KeyError when there is none."""
         return self._by_name[name]
 
+    def all(self) -> tuple[Policy, ...]:
+        """Every policy there is."""
+        return tuple(self._by_name.values())
+
 
 def parse_limits(text: str) -> dict[str, tuple[int, int]]:
     """Read `auth=10,stake-create=20,auth-failure=50/900`: quota, and seconds unless it is a minute.

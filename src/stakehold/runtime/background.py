@@ -32,7 +32,7 @@ class TaskBackground:
             self._counters.count("background_refused")
             work.close()
             return False
-        task = asyncio.get_running_loop().create_task(self._run(work, name), name=name)
+        task = asyncio.get_running_loop().create_task(run_logged(work, name, self._log), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
@@ -47,11 +47,13 @@ class TaskBackground:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    async def _run(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        try:
-            await work
-        except StakeholdError as error:
-            # A store was away: the next reader does it again.
-            self._log.write("background_failed", level="warning", work=name, code=error.code)
-        except Exception as fault:
-            self._log.write("background_fault", level="error", work=name, **describe_fault(fault))
+
+async def run_logged(work: Coroutine[Any, Any, None], name: str, log: JsonLog) -> None:
+    """Do `work`; what it raises becomes a line of the log."""
+    try:
+        await work
+    except StakeholdError as error:
+        # A store was away: the next reader does it again.
+        log.write("background_failed", level="warning", work=name, code=error.code)
+    except Exception as fault:
+        log.write("background_fault", level="error", work=name, **describe_fault(fault))

@@ -120,7 +120,7 @@ async def close_container(container: NativeContainer, timeout_s: float = CLOSE_T
     await container.ring.close()
     await services.database.close()
     container.close_scrypt()
-    container.log.write("counters", process=os.getpid(), counts=_counted(container.metrics))
+    container.log.write("counters", process=os.getpid(), counts=container.metrics.counted())
     container.log.close()
     container.close_stream()
 
@@ -187,16 +187,12 @@ def _nothing() -> None:
     """What closes a scrypt or a stream that is not ours."""
 
 
-def _counted(metrics: Metrics) -> dict[str, int]:
-    return {name: count for name, count in metrics.snapshot().items() if count}
-
-
 async def _log_counters(log: JsonLog, metrics: Metrics) -> None:
     """Write the counters now and then, when they have changed."""
     written: dict[str, int] = {}
     while True:
         await asyncio.sleep(COUNTERS_INTERVAL_S)
-        counted = _counted(metrics)
+        counted = metrics.counted()
         if counted != written:
             log.write("counters", process=os.getpid(), counts=counted)
             written = counted

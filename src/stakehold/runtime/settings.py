@@ -4,6 +4,7 @@ SETTINGS is the one list of them; docs/operations.md shows it and a test holds t
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ CONNECTIONS_PER_CORE = 10
 PROCESSES_MAX = 64
 DAY_S = 24 * 3600
 
+_NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _REDIS_PORT = 6379
 _HTTP_PORTS = {"https": 443, "http": 80}
 
@@ -29,6 +31,12 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
         super().__init__("\n".join(problems))
+
+    @property
+    def names(self) -> list[str]:
+        """The variables that the problems are about."""
+        words = {word for problem in self.problems for word in _NAME.findall(problem)}
+        return sorted(words & {setting.name for setting in SETTINGS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +143,20 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def load_settings(environ: Mapping[str, str], *, production: bool) -> Settings:
+def load_worker_settings(environ: Mapping[str, str], *, hyperdrive: bool) -> Settings:
+    """The settings of a Worker, whose platform gives them. Raises SettingsError.
+
+    With `hyperdrive`, where the database is comes from that binding. How many isolates there are is not
+    known: each keeps limits by itself as if it were alone, unless STAKEHOLD_PROCESSES says otherwise.
+    """
+    given = {name: text for name, text in environ.items() if text}
+    given.setdefault("STAKEHOLD_PROCESSES", "1")
+    if given.get("REDIS_URL"):
+        raise SettingsError(["REDIS_URL: a Worker reaches Redis by UPSTASH_REDIS_REST_URL alone."])
+    return load_settings(given, production=True, database_needed=not hyperdrive)
+
+
+def load_settings(environ: Mapping[str, str], *, production: bool, database_needed: bool = True) -> Settings:
     """Read and check the environment. Raises SettingsError that names everything wrong with it at once."""
     reader = _Reader(environ, production)
     processes = reader.read("STAKEHOLD_PROCESSES", _whole(1, PROCESSES_MAX), cores() if production else 1)
@@ -147,7 +168,9 @@ def load_settings(environ: Mapping[str, str], *, production: bool) -> Settings:
     settings = Settings(
         jwt_secret=reader.secret("JWT_SECRET", needed=production),
         jwt_secret_previous=reader.secret("JWT_SECRET_PREVIOUS", needed=False) or None,
-        database_url=reader.address("DATABASE_URL", ("postgresql", "postgres"), needed=production),
+        database_url=reader.address(
+            "DATABASE_URL", ("postgresql", "postgres"), needed=production and database_needed
+        ),
         redis=reader.redis(),
         host=reader.text("STAKEHOLD_HOST") or "127.0.0.1",
         port=reader.read("PORT", _whole(0, 65535), 8000),

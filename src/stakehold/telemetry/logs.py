@@ -1,7 +1,8 @@
 """The log: one JSON object a line, with nothing in it that a reader of logs may not see.
 
 Lines are collected and written together, because a system call a line would cost more than the rest of a
-fast request. Whoever stops the process calls `close`; kill -9 loses at most the last 50 ms of lines.
+fast request. Whoever stops the process calls `close`; kill -9 loses at most the last 50 ms of lines. Where a
+timer ends with the request that set it, on Workers, each line is written as it comes.
 """
 
 import asyncio
@@ -82,16 +83,18 @@ class JsonLog:
     many were lost.
     """
 
-    def __init__(self, stream: Stream, clock: Clock) -> None:
+    def __init__(self, stream: Stream, clock: Clock, *, collect: bool = True) -> None:
+        """Without `collect` every line is written at once."""
         self._stream = stream
         self._clock = clock
+        self._collect = collect
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._lost_lines = 0
 
     def write(self, event: str, level: Level = "info", **fields: object) -> None:
-        """Add one line. An error is written at once, as is any line outside an event loop."""
+        """Add one line. An error is never held back, nor is any line outside an event loop."""
         self._add(self._line(event, level, fields), level)
 
     def request(self, line: RequestLine) -> None:
@@ -102,7 +105,7 @@ class JsonLog:
     def _add(self, line: bytes, level: Level) -> None:
         self._pending.append(line)
         self._pending_bytes += len(line)
-        if level == "error" or self._pending_bytes >= PENDING_BYTES_MAX:
+        if level == "error" or not self._collect or self._pending_bytes >= PENDING_BYTES_MAX:
             self.flush()
         elif self._timer is None:
             self._flush_later()

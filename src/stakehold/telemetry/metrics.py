@@ -59,3 +59,7 @@ class Metrics:
     def snapshot(self) -> dict[str, int]:
         """Every counter's value now, zeros included."""
         return dict(self._counts)
+
+    def counted(self) -> dict[str, int]:
+        """The counters that are not zero."""
+        return {name: count for name, count in self.snapshot().items() if count}

@@ -20,7 +20,7 @@ async def readyz(call: Call) -> Answer:
     """GET /readyz"""
     services = call.container.services
     # Nobody is limited here, so those who ask at once share one look at the stores.
-    database_up, redis_up = await services.gate.flights.join("readiness", lambda: _look(services))
+    database_up, redis_up = await services.gate.flights.join("readiness", lambda: look(services))
     checks = Checks(database=_check(database_up), redis=_check(redis_up))
     if call.container.draining():
         return json_answer(503, Readiness(status="draining", checks=checks), NO_STORE, _RETRY_AFTER)
@@ -36,7 +36,8 @@ def _check(up: bool) -> Check:
     return Check(state="up" if up else "down")
 
 
-async def _look(services: Services) -> tuple[bool, bool]:
+async def look(services: Services) -> tuple[bool, bool]:
+    """Whether the database and Redis answer now. Takes at most 2 seconds and raises nothing."""
     database_up, redis_up = await asyncio.gather(_database_is_up(services), services.gate.ping())
     return database_up, redis_up
 

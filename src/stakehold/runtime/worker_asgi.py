@@ -1,0 +1,138 @@
+"""ASGI over the platform's Request and Response: docs/adr/0006-worker-http-adapter.md says why our own.
+
+What crosses from one language to the other costs more than what is done on either side, so headers cross as
+one piece of JSON in each direction.
+"""
+
+import asyncio
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+from js import JSON, Array, Response
+from pyodide.ffi import JsException, to_js
+from starlette.types import Message, Scope
+
+from stakehold.http.container import Container
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.5"}
+_DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+_END: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
+_WITHOUT_BODY: Final = (204, 205, 304)
+_CLIENT_ADDRESS: Final = b"cf-connecting-ip"
+
+_decode_headers = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Exchange:
+    """One request and its answer: `receive` and `send` of ASGI, and the `response` that comes of it."""
+
+    def __init__(self, request: Any) -> None:
+        self.response: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        """A JavaScript Response, once the application has sent it."""
+        self._request = request
+        self._method: str = request.method
+        self._reader: Any = None
+        self._read_all = self._method in ("GET", "HEAD")
+        self._gone = False
+        self._start: Message | None = None
+
+    def scope(self, container: Container) -> Scope:
+        """The request as an ASGI application of the native server sees it, with `container` in its state.
+
+        The platform has resolved "." and ".." in the path by then, and has joined the values of a repeated
+        header. Its peer is the client as the platform names it, and unknown where it does not.
+        """
+        scheme, raw_path, query = _parts(self._request.url)
+        headers = [
+            (name.encode("latin-1"), _bytes(value))
+            for name, value in _decode_headers(JSON.stringify(Array.from_(self._request.headers)))
+        ]
+        address = next((value for name, value in headers if name == _CLIENT_ADDRESS), None)
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "method": self._method,
+            "scheme": scheme,
+            "path": unquote(raw_path) if "%" in raw_path else raw_path,
+            "raw_path": raw_path.encode("ascii"),
+            "query_string": query.encode("ascii"),
+            "root_path": "",
+            "headers": headers,
+            "client": (address.decode("latin-1"), 0) if address else None,
+            "server": None,
+            "state": {"container": container},
+        }
+
+    async def receive(self) -> Message:
+        """The next piece of the body as it arrives; then, and when the client has gone, `http.disconnect`."""
+        if self._gone:
+            return _DISCONNECT
+        if self._read_all:
+            self._gone = True
+            return _END
+        try:
+            if self._reader is None:
+                body = self._request.body
+                if not body:
+                    self._read_all = self._gone = True
+                    return _END
+                self._reader = body.getReader()
+            piece = await self._reader.read()
+        except JsException:
+            self._gone = True
+            return _DISCONNECT
+        if piece.done:
+            self._gone = True
+            return _END
+        return {"type": "http.request", "body": piece.value.to_bytes(), "more_body": True}
+
+    async def send(self, message: Message) -> None:
+        """Take the answer, whose body comes in one piece."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        start = self._start
+        if start is None or message.get("more_body", False):
+            raise RuntimeError("An answer here has a start, and a body in one piece.")
+        status, body = start["status"], message.get("body", b"")
+        init = JSON.parse(
+            _encode(
+                {
+                    "status": status,
+                    "headers": [
+                        (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
+                    ],
+                }
+            ).decode()
+        )
+        without = self._method == "HEAD" or status in _WITHOUT_BODY
+        self._answer(Response.new(None if without else to_js(body), init))
+
+    def end(self) -> None:
+        """The application is done. Where it has not answered, the client had gone: nobody reads this."""
+        if not self.response.done():
+            self._answer(Response.new(None, JSON.parse('{"status":499}')))
+
+    def _answer(self, response: Any) -> None:
+        # It is done already when the platform has given up the call, for which nobody waits then.
+        if not self.response.done():
+            self.response.set_result(response)
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Scheme, path and query of a request's URL, which the platform has made absolute and normal."""
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    target = rest[rest.find("/") :] if "/" in rest else "/"
+    path, _, query = target.partition("?")
+    return scheme, path, query
+
+
+def _bytes(text: str) -> bytes:
+    """A header's bytes: JavaScript has each as a character; workerd decodes them as UTF-8 instead."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode()
