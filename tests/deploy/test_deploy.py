@@ -102,10 +102,11 @@ NOT_THERE = "[ERROR] Worker stakehold not found."
     ],
 )
 def test_what_is_missing_is_refused_with_what_to_do(
-    project: Path, wrangler: FakeWrangler, capfd: pytest.CaptureFixture[str],
+    project: Path, wrangler: FakeWrangler, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str],
     harm: Callable[[Path, FakeWrangler], None], said: str,
 ) -> None:  # fmt: skip
     """Each thing that a deployment rests on is looked at, and nothing is deployed without it."""
+    monkeypatch.setattr(deploy, "migrations", lambda: iter(()))
     harm(project, wrangler)
     assert deploy.main([], project) == 1
     assert deployments(wrangler) == []

@@ -1,6 +1,8 @@
 """`make smoke` passes a service that is as it should be, and names what is not."""
 
+import asyncio
 import http.client
+import itertools
 import json
 import re
 import subprocess
@@ -10,31 +12,53 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
 from deploy import bundle, smoke
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.e2e.processes import free_port, program
 from tests.support.native import JWT_SECRET
 
-USER = {"username": "smoke-tester", "password": "a smoke that rises slowly"}
-SECRETS = {"SMOKE_USERNAME": USER["username"], "SMOKE_PASSWORD": USER["password"]}
+PASSWORD = "a smoke that rises slowly"
+LIMITS = "stake-read=20,global=10000,auth=1000,sign-up=1000,auth-failure=1000/900"
 
 Distortion = Callable[[str, int, dict[str, str], bytes], tuple[int, bytes]]
 
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def served(
+    postgres: EmbeddedPostgres, migrated_template: str, valkey: EmbeddedValkey, stores_directory: Path
+) -> Iterator[str]:
+    """The address of `stakehold serve`."""
+    asyncio.run(_create_database(postgres, migrated_template))
+    environ = {
+        "DATABASE_URL": postgres.database_url("smoke_tests"), "REDIS_URL": valkey.url,
+        "JWT_SECRET": JWT_SECRET, "PORT": str(free_port()), "STAKEHOLD_PROCESSES": "1",
+        "STAKEHOLD_DRAIN_S": "0", "STAKEHOLD_LIMITS": LIMITS,
+    }  # fmt: skip
+    with program("serve", environ, stores_directory) as started:
+        started.wait_until_ready()
+        yield started.address
+
+
+async def _create_database(postgres: EmbeddedPostgres, template: str) -> None:
+    connection = await asyncpg.connect(postgres.database_url("postgres"))
+    await connection.execute(f"CREATE DATABASE smoke_tests TEMPLATE {template}")
+    await connection.execute("ALTER DATABASE smoke_tests SET default_transaction_isolation = 'serializable'")
+    await connection.close()
+
 
 @pytest.fixture
-def served(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[str]:
-    """The address of `stakehold serve`, with the user."""
-    environ = {
-        "DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET,
-        "PORT": str(free_port()), "STAKEHOLD_PROCESSES": "1", "STAKEHOLD_DRAIN_S": "0",
-        "STAKEHOLD_LIMITS": "stake-read=20",
-    }  # fmt: skip
-    with program("serve", environ, tmp_path) as started:
-        started.wait_until_ready()
-        assert httpx.post(f"{started.address}/api/users", json=USER, timeout=30).status_code == 201
-        yield started.address
+def secrets(served: str) -> dict[str, str]:
+    """The environment of the checks, with a user of their own."""
+    username = f"smoke-{next(_names)}"
+    made = httpx.post(f"{served}/api/users", json={"username": username, "password": PASSWORD}, timeout=30)
+    assert made.status_code == 201, made.text
+    return {"SMOKE_USERNAME": username, "SMOKE_PASSWORD": PASSWORD}
 
 
 @pytest.fixture
@@ -82,13 +106,15 @@ def proxy_to(address: str, distort: Distortion) -> type[BaseHTTPRequestHandler]:
     return Proxy
 
 
-def test_a_service_as_it_should_be_passes(served: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_as_it_should_be_passes(
+    served: str, secrets: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every check is made and printed; the exit status is 0; neither password nor token is shown."""
-    assert smoke.main([served], SECRETS) == 0
+    assert smoke.main([served], secrets) == 0
     said = capsys.readouterr().out
     assert said.endswith("all is well\n")
     assert len(re.findall("^ok ", said, re.MULTILINE)) == 14
-    assert USER["password"] not in said
+    assert PASSWORD not in said
     assert "eyJ" not in said
 
 
@@ -164,14 +190,18 @@ def accepting(refused: int, name_of: str) -> Distortion:
 )
 def test_what_is_not_as_it_should_be_is_named(
     distorted: Callable[[Distortion], str],
+    secrets: dict[str, str],
     capsys: pytest.CaptureFixture[str],
     distortion: Distortion,
     check: str,
 ) -> None:
     """Each check fails for what it is there to notice; the exit status is 1."""
-    assert smoke.main([distorted(distortion)], SECRETS) == 1
+    assert smoke.main([distorted(distortion)], secrets) == 1
     said = capsys.readouterr().out
     assert re.search(f"^FAIL  {check}", said, re.MULTILINE), said
+
+
+SECRETS = {"SMOKE_USERNAME": "ada", "SMOKE_PASSWORD": PASSWORD}
 
 
 @pytest.mark.parametrize(
