@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -91,7 +91,7 @@ def make(output: Path, project: Path = PROJECT, budget_bytes: int = BUDGET_BYTES
             unpack(wheel, vendored)
         (vendored / "pyvenv.cfg").touch()  # the mark of a site directory: its .pth files are read
         source = project / "src"
-        modules = reachable(source, entry_modules(source))
+        modules = reachable(source)
         check_imports(source, modules, {path.name.partition(".")[0] for path in vendored.iterdir()})
         copy_modules(source, modules, made)
         (made / "entry.py").write_text(ENTRY_TEXT, encoding="utf-8")
@@ -107,13 +107,13 @@ def make(output: Path, project: Path = PROJECT, budget_bytes: int = BUDGET_BYTES
     return size
 
 
-def reachable(source: Path, entries: Iterable[str]) -> dict[str, Path]:
-    """The modules below `source` that `entries` lead to, by imports anywhere in them, with their files.
+def reachable(source: Path) -> dict[str, Path]:
+    """The modules below `source` that ENTRY leads to, by imports anywhere in them, with their files.
 
     Read from the source: what only type checkers import does not count.
     """
     found: dict[str, Path] = {}
-    waiting = list(entries)
+    waiting = [ENTRY]
     while waiting:
         name = waiting.pop()
         path = module_file(source, name)
@@ -121,17 +121,9 @@ def reachable(source: Path, entries: Iterable[str]) -> dict[str, Path]:
             continue
         found[name] = path
         waiting += [name.rpartition(".")[0], *imported(path)]
+    if ENTRY not in found:
+        raise BundleError(f"{ENTRY} is not below {source}")
     return found
-
-
-def entry_modules(source: Path) -> list[str]:
-    """The Worker's entry; until that is written, what it will need."""
-    if module_file(source, ENTRY):
-        return [ENTRY]
-    return ["stakehold.http.app", "stakehold.redis.ring", "stakehold.redis.upstash",
-            "stakehold.runtime.addresses",
-            "stakehold.runtime.outside", "stakehold.security.passwords", "stakehold.services.accounts",
-            "stakehold.telemetry.logs"]  # fmt: skip
 
 
 def module_file(source: Path, name: str) -> Path | None:

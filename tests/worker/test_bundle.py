@@ -149,3 +149,10 @@ def test_a_bundle_that_can_not_be_made_is_an_exit_status(
     monkeypatch.setattr(bundle, "ENTRY_TEXT", "x" * bundle.BUDGET_BYTES)
     assert bundle.main(["--output", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("bundle: ")
+
+
+def test_without_its_entry_there_is_no_bundle(project: Path) -> None:
+    """A bundle that Workers could not start is not made."""
+    (project / "src/stakehold/runtime/worker.py").unlink()
+    with pytest.raises(bundle.BundleError, match=r"stakehold\.runtime\.worker is not below"):
+        bundle.make(project / "out", project)
