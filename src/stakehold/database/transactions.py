@@ -35,6 +35,13 @@ class Failure(Enum):
     UNKNOWN = "it may have been committed"
 
 
+_COUNTERS: Final = {
+    Failure.CONFLICT: "sql_conflicts",
+    Failure.REFUSED: "sql_refused",
+    Failure.NOT_SENT: "sql_no_connection",
+    Failure.UNKNOWN: "sql_unknown_outcomes",
+}
+
 # InvalidCachedStatementError: a table changed under a prepared statement, which asyncpg then prepares anew.
 _CONFLICTS: Final = (
     asyncpg.SerializationError,
@@ -98,7 +105,7 @@ async def run(
             if attempt:
                 raise last.answer from last
             raise
-        _count(counters, last.failure)
+        counters.count(_COUNTERS[last.failure])
         if last.failure is Failure.REFUSED or (last.failure is Failure.UNKNOWN and not idempotent):
             break
         wait_s = full_jitter_s(entropy, attempt, base_s=BACKOFF_BASE_S, cap_s=BACKOFF_CAP_S)
@@ -137,18 +144,6 @@ async def _attempt(database: Database, work: Callable[[Connection], Awaitable[T]
         if failure is Failure.UNKNOWN and not sent:
             failure = Failure.NOT_SENT
         raise _AttemptError(failure, unavailable()) from error
-
-
-def _count(counters: Counters, failure: Failure) -> None:
-    match failure:
-        case Failure.CONFLICT:
-            counters.count("sql_conflicts")
-        case Failure.NOT_SENT:
-            counters.count("sql_no_connection")
-        case Failure.UNKNOWN:
-            counters.count("sql_unknown_outcomes")
-        case Failure.REFUSED:
-            counters.count("sql_refused")
 
 
 def unavailable() -> DatabaseError:

@@ -26,13 +26,11 @@ def denial_of(reply: list[Any], policies: tuple[Policy, ...]) -> LimitedError:
     return LimitedError(states, violated_states(states, numbers))
 
 
-def account_of(reply: list[Any], tag: str) -> AccountRead | None:
-    """What the reply says of the caller's user entry."""
+def account_of(reply: list[Any], tag: str) -> AccountRead:
+    """What the reply says of the caller's user entry. There is a caller."""
     kind, stored, generation = reply[_ACCOUNT:_PAGE]
     if kind == b"fresh" or kind == b"stale":
         return AccountRead(read_state(body_of(stored)))
-    if kind == b"none":
-        return None
     if kind == b"bypass":
         return AccountRead(None)
     ticket = FillTicket(tag, "account", STATE_NAME, generation, reply[NOW])

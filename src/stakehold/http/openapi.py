@@ -271,10 +271,13 @@ def _parameters(operation: Operation) -> Iterable[Json]:
 def _query_parameters(schema: type[msgspec.Struct]) -> Iterable[Json]:
     described = msgspec.json.schema(schema)["$defs"][schema.__name__]
     for name, member in described["properties"].items():
-        parameter: Json = {"name": name, "in": "query", "required": name in described["required"]}
-        if "description" in member:
-            parameter["description"] = member.pop("description")
-        yield parameter | {"schema": member}
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in described["required"],
+            "description": member.pop("description"),
+            "schema": member,
+        }
 
 
 def _responses(operation: Operation) -> Json:
@@ -341,6 +344,5 @@ def _schemas(operations: Iterable[Operation]) -> Json:
         used |= dict.fromkeys(outcome.schema for outcome in operation.outcomes if outcome.schema is not None)
     _, components = msgspec.json.schema_components(list(used), ref_template=_SCHEMA_REF)
     for component in components.values():
-        if "description" in component:
-            component["description"] = inspect.cleandoc(component["description"])
+        component["description"] = inspect.cleandoc(component["description"])
     return components
