@@ -72,6 +72,27 @@ async def test_an_error_goes_to_all_and_is_not_kept() -> None:
     assert await flights.join("k", healthy) == 1
 
 
+async def test_a_reading_that_is_cancelled_is_reported_to_its_readers_alone() -> None:
+    """As when the process ends: who joined is cancelled, nothing more is said, the next one reads anew."""
+    flights, started = Flights(), asyncio.Event()
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    async def cancelled() -> int:
+        await started.wait()
+        raise asyncio.CancelledError
+
+    tasks = [asyncio.create_task(flights.join("k", cancelled)) for _ in range(2)]
+    await asyncio.sleep(0)
+    started.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 2
+    healthy = _Reading()
+    healthy.go.set()
+    assert await flights.join("k", healthy) == 1
+    assert reported == []
+
+
 async def test_beyond_the_bound_readers_read_for_themselves() -> None:
     """A full table neither refuses nor grows; those who can join still do."""
     flights, reading = Flights(flights_max=2), _Reading()

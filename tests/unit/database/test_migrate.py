@@ -8,6 +8,7 @@ import pytest
 
 from stakehold.database import migrate as module
 from stakehold.database.migrate import MigrationError, load_migrations, migrate, pending
+from tests.support.cockroach import COCKROACH_URL
 from tests.support.fakes import ManualClock, SeededEntropy
 
 NAMES = [migration.name for migration in load_migrations()]
@@ -129,6 +130,37 @@ async def test_the_wait_for_a_lease_ends(database_url: str) -> None:
         assert await connection.fetchval("SELECT holder FROM schema_lease") == "busy"
     finally:
         await connection.close()
+
+
+@pytest.mark.skipif(bool(COCKROACH_URL), reason="holds the run up by a table lock")
+async def test_who_lost_the_lease_while_it_was_held_up_changes_nothing_more(database_url: str) -> None:
+    """A run that stood still until another took over stops before its next statement, and says so.
+
+    The lease of the other is left alone.
+    """
+    connection, holdup = await asyncpg.connect(database_url), await asyncpg.connect(database_url)
+    try:
+        await connection.execute("DELETE FROM schema_migrations WHERE name = '0008_idempotency'")
+        lock = holdup.transaction()
+        await lock.start()
+        await holdup.execute("LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE")
+        running = asyncio.create_task(_migrate(database_url))
+        # It has the lease, and waits to read what is applied.
+        async with asyncio.timeout(10):
+            while not await connection.fetchval(
+                "SELECT count(*) FROM schema_lease l, pg_stat_activity a"
+                " WHERE a.datname = current_database() AND a.wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.005)
+        await connection.execute("UPDATE schema_lease SET holder = 'another'")
+        await lock.commit()
+        with pytest.raises(MigrationError, match="took over"):
+            await asyncio.wait_for(running, 10)
+        assert await pending(connection) == ["0008_idempotency"]
+        assert await connection.fetchval("SELECT l.holder FROM schema_lease l") == "another"
+    finally:
+        await connection.close()
+        await holdup.close()
 
 
 async def test_a_refusal_of_the_database_is_told_without_the_password(empty_database_url: str) -> None:

@@ -251,6 +251,51 @@ async def test_nothing_internal_is_told(run: Any, counters: CountingCounters) ->
     assert counters.counts["sql_refused"] == 1
 
 
+async def test_a_statement_that_the_server_ends_is_not_run_again(
+    run: Any, counters: CountingCounters
+) -> None:
+    """What took too long once would again: the server undid it, and the caller hears so at once."""
+
+    async def too_long(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL statement_timeout = 20")
+            await connection.execute("SELECT pg_sleep(5)")
+
+    with pytest.raises(DatabaseError) as caught:
+        await run(too_long)
+    assert caught.value.code == "database_unavailable"
+    assert counters.counts["sql_refused"] == 1
+
+
+async def test_a_verdict_of_the_work_itself_passes_through(run: Any, counters: CountingCounters) -> None:
+    """A DatabaseError that the work raises is its answer, not the lack of a connection: it runs once."""
+    runs = 0
+
+    async def verdict(connection: Connection) -> None:
+        nonlocal runs
+        runs += 1
+        raise DatabaseError("Mine.", code="outcome_unknown")
+
+    with pytest.raises(DatabaseError, match="Mine"):
+        await run(verdict)
+    assert runs == 1
+    assert not counters.counts.get("sql_no_connection")
+
+
+async def test_no_connection_in_time_is_nothing_done(
+    cut_run: Any, proxy: PostgresProxy, counters: CountingCounters, clock: ManualClock, deadline: Deadline,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Time that runs out while a connection is being made leaves nothing unknown: nothing was sent."""
+    monkeypatch.setattr(transactions, "STATEMENT_TIMEOUT_S", 0.01)
+    clock.advance(deadline.left_s() - 0.02)
+    proxy.stall()
+    with pytest.raises(DatabaseError) as caught:
+        await cut_run(lambda c: c.execute("SELECT 1"), idempotent=False)
+    assert (caught.value.code, caught.value.retry_after_s) == ("database_unavailable", 1)
+    assert counters.counts["sql_no_connection"] == transactions.ATTEMPTS_MAX
+
+
 async def test_errors_of_the_work_itself_pass_through(run: Any) -> None:
     """A mistake in Python is not mistaken for the database's."""
 

@@ -117,6 +117,24 @@ async def test_a_request_has_one_host(server: Server, headers: dict[str, str]) -
     assert sent[0]["status"] == 200
 
 
+async def test_no_other_transfer_coding_is_read(server: Server) -> None:
+    """A body in a coding that we would not decode is refused: another server may see its end elsewhere."""
+    sent = await server.ask("POST", "/api/auth", headers={"Transfer-Encoding": "gzip, chunked"})
+    assert sent[0]["status"] == 400
+    assert json.loads(sent[1]["body"])["code"] == "malformed_request"
+    assert server.received == 0
+
+
+async def test_on_its_way_out_every_answer_is_the_connections_last(server: Server) -> None:
+    """While the process drains, clients are told to go elsewhere, with errors too; before it, not."""
+    closing = (b"connection", b"close")
+    for draining in (False, True):
+        server.container.draining = lambda told=draining: told
+        for path in ("/healthz", "/nothing"):
+            sent = await server.ask("GET", path)
+            assert (closing in sent[0]["headers"]) is draining
+
+
 async def test_the_instance_is_a_uri_reference(server: Server) -> None:
     """What a decoded path may hold is written as a URI writes it, and not at any length."""
     sent = await server.ask("GET", "/a b\x00\u00e9" + "x" * 1000)
