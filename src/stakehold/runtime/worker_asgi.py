@@ -19,7 +19,6 @@ _ASGI: Final = {"version": "3.0", "spec_version": "2.5"}
 _DISCONNECT: Final[Message] = {"type": "http.disconnect"}
 _END: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 _WITHOUT_BODY: Final = (204, 205, 304)
-_CLIENT_ADDRESS: Final = b"cf-connecting-ip"
 
 _decode_headers = msgspec.json.Decoder(list[tuple[str, str]]).decode
 _encode = msgspec.json.Encoder().encode
@@ -34,8 +33,9 @@ class Exchange:
         self._request = request
         self._method: str = request.method
         self._reader: Any = None
-        self._read_all = self._method in ("GET", "HEAD")
-        self._gone = False
+        self._ended = False
+        self._awaited = -1
+        """Bytes of the body that are still to come; below zero where that is not known."""
         self._start: Message | None = None
 
     def scope(self, container: Container) -> Scope:
@@ -49,7 +49,10 @@ class Exchange:
             (name.encode("latin-1"), _bytes(value))
             for name, value in _decode_headers(JSON.stringify(Array.from_(self._request.headers)))
         ]
-        address = next((value for name, value in headers if name == _CLIENT_ADDRESS), None)
+        named = dict(headers)
+        address = named.get(b"cf-connecting-ip")
+        declared = named.get(b"content-length", b"")
+        self._awaited = int(declared[:20]) if declared.isdigit() else -1
         return {
             "type": "http",
             "asgi": _ASGI,
@@ -68,26 +71,28 @@ class Exchange:
 
     async def receive(self) -> Message:
         """The next piece of the body as it arrives; then, and when the client has gone, `http.disconnect`."""
-        if self._gone:
+        if self._ended:
             return _DISCONNECT
-        if self._read_all:
-            self._gone = True
-            return _END
+        self._ended = True
         try:
-            if self._reader is None:
-                body = self._request.body
-                if not body:
-                    self._read_all = self._gone = True
-                    return _END
-                self._reader = body.getReader()
-            piece = await self._reader.read()
+            piece = await self._read()
         except JsException:
-            self._gone = True
             return _DISCONNECT
-        if piece.done:
-            self._gone = True
+        if piece is None:
             return _END
-        return {"type": "http.request", "body": piece.value.to_bytes(), "more_body": True}
+        self._awaited -= len(piece)
+        # As long as was declared: what would come next is the end.
+        self._ended = self._awaited == 0
+        return {"type": "http.request", "body": piece, "more_body": not self._ended}
+
+    async def _read(self) -> bytes | None:
+        if self._reader is None:
+            body = self._request.body
+            if not body:
+                return None
+            self._reader = body.getReader()
+        piece = await self._reader.read()
+        return None if piece.done else bytes(piece.value.to_bytes())
 
     async def send(self, message: Message) -> None:
         """Take the answer, whose body comes in one piece."""
