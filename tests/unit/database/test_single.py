@@ -137,6 +137,37 @@ async def test_what_was_cut_short_is_not_used_again(
     assert len({first, second, third, fourth}) == 4
 
 
+async def test_what_the_server_ended_in_between_is_not_used_again(
+    database: SingleConnection, deadline: Deadline, database_url: str, counters: CountingCounters
+) -> None:
+    """A connection that goes while the request does something else is noticed, and another one opened."""
+    async with database.connection(deadline) as connection:
+        first = await connection.fetchval(PID)
+    other = await asyncpg.connect(database_url)
+    await other.execute("SELECT pg_terminate_backend($1)", first)
+    await other.close()
+    async with asyncio.timeout(10):
+        while not connection.is_closed():  # type: ignore[attr-defined]
+            await asyncio.sleep(0.001)
+    assert await _pid(database, deadline) != first
+    assert counters.counts["sql_disconnects"] == 1
+
+
+async def test_a_close_under_work_ends_it(
+    database: SingleConnection, deadline: Deadline, counters: CountingCounters
+) -> None:
+    """What still uses the connection when the request is over fails; it is closed and counted once."""
+
+    async def outlive_the_request() -> None:
+        async with database.connection(deadline) as connection:
+            await database.close()
+            await connection.fetchval(PID)
+
+    with pytest.raises(asyncpg.InterfaceError):
+        await outlive_the_request()
+    assert counters.counts["sql_disconnects"] == 1
+
+
 async def test_an_error_of_the_statement_alone_keeps_the_connection(
     database: SingleConnection, deadline: Deadline, proxy: PostgresProxy
 ) -> None:

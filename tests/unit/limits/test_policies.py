@@ -34,6 +34,12 @@ def test_overrides_change_what_they_name_alone() -> None:
     assert policies.get("global") == Policy("global", 100, 60)
 
 
+def test_all_limits_are_those_in_force() -> None:
+    """Who configures every limit elsewhere too finds each once, as it was overridden."""
+    named = {policy.name: policy for policy in Policies(parse_limits("auth=3/10")).all()}
+    assert named == {policy.name: policy for policy in DEFAULTS} | {"auth": Policy("auth", 3, 10)}
+
+
 @pytest.mark.parametrize(
     "item",
     [
