@@ -170,6 +170,7 @@ async def test_a_process_that_died_before_redis_returned_revives_nobody(
     await proxy.start()
     dead, other = await start_process(proxy.url), await start_process(private_valkey.url)
     person = await _known_to_both(dead, other)
+    await other.service.redis_on_disk()
     private_valkey.kill()
     await end(dead, person)
     await proxy.stop()

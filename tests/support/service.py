@@ -160,6 +160,18 @@ class Service:
         finally:
             await redis.close()
 
+    async def redis_on_disk(self) -> None:
+        """Wait until Redis has what it was told so far in its file: a kill then takes nothing of it."""
+        redis = RespRedis(
+            self.redis_url, clock=_MachineClock(), entropy=_MachineEntropy(), counters=CountingCounters()
+        )
+        try:
+            # It waits for what came over the same connection: a write after all the others.
+            await redis.command("SET", "tests:on-disk", "1", timeout_s=5)
+            assert await redis.command("WAITAOF", "1", "0", "5000", timeout_s=6) == [1, 0]
+        finally:
+            await redis.close()
+
     async def operate(self, *arguments: str, status: int = 0) -> str:
         """Run the operator's command line with the service's settings; returns what it printed.
 
