@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 from stakehold.database.health import server_facts
 from stakehold.database.migrate import MigrationError
-from stakehold.database.pool import Pool
+from stakehold.database.single import SingleConnection
 from stakehold.domain.errors import ExternalServiceError, StakeholdError
 from stakehold.domain.ports import Clock, Deadline, Entropy
-from stakehold.domain.timing import REDIS_TIMEOUT_S, REQUEST_DEADLINE_S
+from stakehold.domain.timing import REDIS_TIMEOUT_S, REQUEST_DEADLINE_S, STATEMENT_TIMEOUT_S
 from stakehold.redis.port import Redis, RedisReplyError, Script
 from stakehold.runtime.container import connect_redis
 from stakehold.runtime.settings import RedisAddress, Settings, SettingsError, load_settings
@@ -59,7 +59,7 @@ async def examine(environ: Mapping[str, str], *, clock: Clock, entropy: Entropy)
     for finding in _transport(settings, environ):
         yield finding
     if settings.database_url:
-        async for finding in _database(settings, clock, entropy):
+        async for finding in _database(settings, clock):
             yield finding
     for address in settings.redis:
         redis = connect_redis(address, clock, entropy, Metrics())
@@ -94,11 +94,12 @@ def _is_elsewhere(host: str | None) -> bool:
         return True
 
 
-async def _database(settings: Settings, clock: Clock, entropy: Entropy) -> AsyncIterator[Finding]:
-    pool = Pool(settings.database_url, size=1, clock=clock, entropy=entropy, counters=Metrics())
+async def _database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
+    # Asking for nothing at connecting, as through Hyperdrive: what holds then is the role's and database's.
+    database = SingleConnection(lambda: {"dsn": settings.database_url}, counters=Metrics())
     deadline = Deadline.after(clock, REQUEST_DEADLINE_S)
     try:
-        async with pool.connection(deadline) as connection:
+        async with database.connection(deadline) as connection:
             await connection.fetchval("SELECT 1")
             before_ms = clock.now_ms()
             facts = await server_facts(connection)
@@ -111,7 +112,7 @@ async def _database(settings: Settings, clock: Clock, entropy: Entropy) -> Async
         yield Finding("fail", "migrations", str(error))
         return
     finally:
-        await pool.close()
+        await database.close()
     yield Finding("ok", "database", facts.version.partition(" on ")[0])
     if facts.default_isolation == "serializable":
         yield Finding("ok", "isolation", "serializable by default")
@@ -123,6 +124,18 @@ async def _database(settings: Settings, clock: Clock, entropy: Entropy) -> Async
     else:
         yield Finding("ok", "migrations", "all applied")
     yield _skew("database", facts.now_ms - here_ms)
+    if any(address.token for address in settings.redis):
+        # Upstash: this may be a Worker's environment.
+        yield _own_timeout(facts.statement_timeout_ms)
+
+
+def _own_timeout(timeout_ms: int) -> Finding:
+    """Whether statements end in time where no session can be told to, as behind Hyperdrive."""
+    if 0 < timeout_ms <= STATEMENT_TIMEOUT_S * 1000:
+        return Finding("ok", "statement timeout", f"{timeout_ms} ms of the role's or database's own")
+    state = f"{timeout_ms} ms of its own" if timeout_ms else "the role has none of its own"
+    advice = f"On Workers only: ALTER ROLE … SET statement_timeout = '{STATEMENT_TIMEOUT_S:g}s'."
+    return Finding("warn", "statement timeout", state, advice)
 
 
 async def _redis(redis: Redis, address: RedisAddress, clock: Clock) -> AsyncIterator[Finding]:

@@ -33,6 +33,14 @@ async def findings(environ: dict[str, str], shift_ms: int = 0) -> list[Finding]:
     return [finding async for finding in examine(environ, clock=clock, entropy=SystemEntropy())]
 
 
+async def set_on_database(environ: dict[str, str], setting: str) -> None:
+    """Make it the default of this database's sessions."""
+    connection = await asyncpg.connect(environ["DATABASE_URL"])
+    name = await connection.fetchval("SELECT current_database()")
+    await connection.execute(f"ALTER DATABASE {name} SET {setting}")
+    await connection.close()
+
+
 def bad(found: list[Finding]) -> list[Finding]:
     return [finding for finding in found if finding.level != "ok"]
 
@@ -58,10 +66,7 @@ async def test_a_database_that_was_not_migrated_fails(
 
 async def test_another_default_isolation_fails(environ: dict[str, str]) -> None:
     """READ COMMITTED would let conflicts through unseen."""
-    connection = await asyncpg.connect(environ["DATABASE_URL"])
-    name = await connection.fetchval("SELECT current_database()")
-    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'read committed'")
-    await connection.close()
+    await set_on_database(environ, "default_transaction_isolation = 'read committed'")
     found = bad(await findings(environ))
     assert [(finding.level, finding.subject) for finding in found] == [("fail", "isolation")]
 
@@ -133,11 +138,27 @@ async def front(redis_url: str) -> AsyncIterator[UpstashFront]:
 async def test_upstash_is_examined_over_rest(environ: dict[str, str], front: UpstashFront) -> None:
     """The same questions by the other transport; the token is not shown."""
     rest = {"UPSTASH_REDIS_REST_URL": front.url, "UPSTASH_REDIS_REST_TOKEN": front.token, "REDIS_URL": ""}
+    await set_on_database(environ, "statement_timeout = '3s'")
     found = await findings({**environ, **rest})
     assert not bad(found), "\n".join(map(str, found))
     wrong = await findings({**environ, **rest, "UPSTASH_REDIS_REST_TOKEN": "another-token"})
     assert [finding.level for finding in bad(wrong)] == ["fail"]
     assert "another-token" not in "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize(
+    ("timeout", "state"), [("0", "the role has none of its own"), ("1min", "60000 ms of its own")]
+)
+async def test_statements_that_nothing_ends_are_a_warning_where_it_may_be_a_worker(
+    environ: dict[str, str], front: UpstashFront, timeout: str, state: str
+) -> None:
+    """Behind Hyperdrive no session is told a timeout: the role's own counts. It is looked at with Upstash."""
+    await set_on_database(environ, f"statement_timeout = '{timeout}'")
+    assert not bad(await findings(environ))
+    rest = {"UPSTASH_REDIS_REST_URL": front.url, "UPSTASH_REDIS_REST_TOKEN": front.token, "REDIS_URL": ""}
+    (finding,) = bad(await findings({**environ, **rest}))
+    assert (finding.level, finding.subject, finding.state) == ("warn", "statement timeout", state)
+    assert "ALTER ROLE" in finding.advice
 
 
 async def test_a_redis_without_a_file_or_with_little_room_is_a_warning(
