@@ -12,6 +12,7 @@ from stakehold.runtime.settings import (
     SettingsError,
     cores,
     load_settings,
+    load_worker_settings,
 )
 
 SECRET = "a-secret-of-the-tests-9f2b7c41d8e6"
@@ -168,3 +169,34 @@ def test_operations_documents_every_setting() -> None:
     rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
     documented = [(row[0].strip("`"), row[-1]) for row in rows if len(row) == 4]
     assert documented == [(setting.name, setting.meaning) for setting in SETTINGS]
+
+
+WORKER = {
+    "JWT_SECRET": SECRET,
+    "UPSTASH_REDIS_REST_URL": "https://db.upstash.io",
+    "UPSTASH_REDIS_REST_TOKEN": "token-of-the-tests",
+}
+
+
+def test_a_worker_needs_no_address_of_what_is_bound() -> None:
+    """With Hyperdrive there is no DATABASE_URL; without, it is needed. An isolate counts as one process."""
+    settings = load_worker_settings(WORKER, hyperdrive=True)
+    assert (settings.database_url, settings.processes) == ("", 1)
+    assert load_worker_settings({**WORKER, "STAKEHOLD_PROCESSES": "20"}, hyperdrive=True).processes == 20
+    with pytest.raises(SettingsError) as refused:
+        load_worker_settings(WORKER, hyperdrive=False)
+    assert refused.value.names == ["DATABASE_URL"]
+
+
+def test_a_worker_refuses_a_redis_that_it_cannot_reach() -> None:
+    """There are no connections between requests: REST alone."""
+    with pytest.raises(SettingsError) as refused:
+        load_worker_settings({**WORKER, "REDIS_URL": "redis://cache"}, hyperdrive=True)
+    assert "REDIS_URL" in refused.value.names
+
+
+def test_problems_name_their_settings() -> None:
+    """For a log that must not show a value: what is wrong by name alone."""
+    with pytest.raises(SettingsError) as refused:
+        load_settings({"STAKEHOLD_SIGN_UP": "JWT_SECRET_PREVIOUS"}, production=True)
+    assert {"JWT_SECRET", "DATABASE_URL", "STAKEHOLD_SIGN_UP"} <= set(refused.value.names)

@@ -184,3 +184,13 @@ def test_a_binary_file_will_do(clock: ManualClock) -> None:
     file = io.BytesIO()
     JsonLog(file, clock).write("e")
     assert json.loads(file.getvalue())["event"] == "e"
+
+
+async def test_without_collecting_each_line_goes_out_at_once(
+    stream: RecordingStream, clock: ManualClock
+) -> None:
+    """Where a timer ends with the request that set it, no line waits for one."""
+    log = JsonLog(stream, clock, collect=False)
+    for number in range(3):
+        log.write("request", number=number)
+        assert len(stream.writes) == number + 1
