@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.contract.conftest import roomy_limits
+from tests.support.cached_pages import age_pages, keys_like
 from tests.support.fakes import CheapScrypt, HeldBackground
 from tests.support.native import running_process
 from tests.support.postgres_proxy import PostgresProxy
@@ -119,39 +120,14 @@ async def person(meter: Meter) -> Person:
     return await meter.service.sign_up()
 
 
-async def _age_pages(person: Person, seconds: int) -> None:
-    """Set the times of what is cached of the user's stakes back."""
-    service = person.service
-    (key,) = await _keys(service, "*}:stakes")
-    fields = await service.redis("HGETALL", key)
-    assert isinstance(fields, list)
-    aged = 0
-    for field, value in zip(fields[::2], fields[1::2], strict=True):
-        assert isinstance(field, bytes)
-        assert isinstance(value, bytes)
-        if field.startswith(b"e:"):
-            created, fresh_until, stale_until, rest = value.split(b" ", 3)
-            times = [str(int(each) - seconds * 1000) for each in (created, fresh_until, stale_until)]
-            text = f"{' '.join(times)} {rest.decode()}"
-            await service.redis("HSET", key, field.decode(), text)
-            aged += 1
-    assert aged
-
-
 READS = pytest.mark.parametrize("path", ["/api/stake", "/api/stake?page=2&limit=1", "/api/stake/{id}"])
 
 
 async def _only_stake(person: Person, path: str) -> str:
     """Leave the user with one stake and no pages of others; returns the path of a read of theirs."""
     stake_id = await person.stake()
-    await person.service.redis("DEL", *await _keys(person.service, "*}:stakes"))
+    await person.service.redis("DEL", "none", *await keys_like(person.service, "*}:stakes"))
     return path.format(id=stake_id)
-
-
-async def _keys(service: Service, pattern: str) -> list[str]:
-    found = await service.redis("KEYS", pattern)
-    assert isinstance(found, list)
-    return [key.decode() for key in found if isinstance(key, bytes)] or ["none"]
 
 
 @READS
@@ -185,7 +161,7 @@ async def test_a_stale_read_takes_one_trip_and_is_renewed_behind(
     """
     path = await _only_stake(person, path)
     await meter.cost(person.get(path))
-    await _age_pages(person, 301)
+    await age_pages(person, 301)
     second = person.get(path)
     answer, cost = await meter.cost(person.get(path))
     assert (answer.status_code, cost) == (200, Cost(1, 0, trips_behind=1, statements_behind=1))
@@ -197,7 +173,7 @@ async def test_a_stale_read_needs_no_database(meter: Meter, person: Person) -> N
     """A stale page is served while the database answers nobody."""
     path = await _only_stake(person, "/api/stake")
     await meter.cost(person.get(path))
-    await _age_pages(person, 301)
+    await age_pages(person, 301)
     meter.postgres.stall()
     started_s = time.monotonic()
     answer = await person.get(path)
@@ -235,7 +211,7 @@ async def test_an_invalid_body_is_counted_and_no_more(meter: Meter, person: Pers
         answer, cost = await meter.cost(person.request("POST", "/api/stake", headers=headers, **content))
         assert (answer.status_code, cost) == (status, Cost(1, 0))
         assert "ratelimit" in answer.headers
-    assert await _keys(meter.service, "*}:stakes:marks") == ["none"]
+    assert await keys_like(meter.service, "*}:stakes:marks") == []
     assert (await person.list_stakes())["fromCache"] is True
 
 
@@ -261,7 +237,7 @@ async def test_an_ended_session_takes_two_trips(meter: Meter, person: Person) ->
 
 async def test_an_unknown_session_takes_one_statement_more_once(meter: Meter, person: Person) -> None:
     """When Redis has forgotten the user, the first request asks the database, and stores what it says."""
-    await person.service.redis("DEL", *await _keys(person.service, "*}:account"))
+    await person.service.redis("DEL", *await keys_like(person.service, "*}:account"))
     answer, cost = await meter.cost(person.post("/api/stake", STAKE))
     assert (answer.status_code, cost) == (201, Cost(2, 2, trips_behind=1))
     answer, cost = await meter.cost(person.post("/api/stake", STAKE))

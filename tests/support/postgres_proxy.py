@@ -36,7 +36,13 @@ class PostgresProxy:
         self.runs_to_cut = 0
         self.delay_s = 0.0
         """Hold back every frame of answers this long."""
+        self.refusing = False
+        """Close every new connection at once."""
+        self.held = 0
+        """How many statements began a stall or a holding back, as `stall_at` and `hold_answers_at` asked."""
         self._containing = ""
+        self._stall_at: str | None = None
+        self._hold_answers_at: str | None = None
 
     @property
     def statements(self) -> int:
@@ -74,8 +80,28 @@ class PostgresProxy:
         """Pass statements on, but no answer, until `resume`."""
         self._answering.clear()
 
+    def stall_at(self, containing: str) -> None:
+        """Pass all on until the next statement with this text, and from there on nothing, until `resume`."""
+        self._stall_at = containing
+
+    def hold_answers_at(self, containing: str) -> None:
+        """Let PostgreSQL have the next statement with this text, and pass no answer on, until `resume`."""
+        self._hold_answers_at = containing
+
+    def reached(self, text: str) -> None:
+        """A statement is about to be passed on."""
+        if self._stall_at is not None and self._stall_at in text:
+            self.held += 1
+            self._stall_at = None
+            self.stall()
+        elif self._hold_answers_at is not None and self._hold_answers_at in text:
+            self.held += 1
+            self._hold_answers_at = None
+            self.hold_answers()
+
     def resume(self) -> None:
         """Pass on again, also what was held."""
+        self._stall_at = self._hold_answers_at = None
         self._open.set()
         self._answering.set()
 
@@ -107,6 +133,10 @@ class PostgresProxy:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
+        if self.refusing:
+            client_out.transport.abort()
+            self._tasks.discard(task)
+            return
         try:
             server_in, server_out = await asyncio.open_connection(self._parts.hostname, self._parts.port)
         except OSError:
@@ -215,6 +245,7 @@ class _Session:
             if self._proxy.is_cut(text, self._proxy.requests_to_cut):
                 self._proxy.requests_to_cut -= 1
                 return False
+            self._proxy.reached(text)
             self._proxy.executed.append(text)
             if self._proxy.is_cut(text, self._proxy.answers_to_cut):
                 self._proxy.answers_to_cut -= 1

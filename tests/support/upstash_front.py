@@ -50,6 +50,8 @@ class Faults:
     """Ask Redis, and then cut this many connections without an answer."""
     stalled: bool = False
     """Answer nothing at all until set back."""
+    stalled_from: int | None = None
+    """The same, for requests from this one on, counted as `UpstashFront.requests` does."""
     raw_answer: bytes | None = None
     """Answer 200 with this body."""
     redirect_to: str | None = None
@@ -125,7 +127,7 @@ class UpstashFront:
 
     async def stop(self) -> None:
         """Stop listening and cut what is connected."""
-        self.faults.stalled = False
+        self.faults.stalled, self.faults.stalled_from = False, None
         if self._runner is not None:
             await self._runner.cleanup()
         for connection in self._idle:
@@ -134,8 +136,8 @@ class UpstashFront:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.requests += 1
-        faults = self.faults
-        while faults.stalled:
+        number, faults = self.requests, self.faults
+        while faults.stalled or (faults.stalled_from is not None and number >= faults.stalled_from):
             await asyncio.sleep(0.01)
         if faults.statuses:
             return web.json_response({"error": "the front was told so"}, status=faults.statuses.pop(0))

@@ -1,4 +1,4 @@
-"""The harness with a small Worker in it, whose entry each test can write anew."""
+"""The harness with what is deployed, and with a small Worker whose entry each test can write anew."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -8,6 +8,8 @@ from textwrap import dedent
 import pytest
 import pytest_asyncio
 
+from tests.contract.conftest import roomy_limits
+from tests.support.postgres_proxy import PostgresProxy
 from tests.support.worker import WorkerHost, WorkerService, make_sample, running_worker
 
 NOTHING = """
@@ -18,6 +20,7 @@ class Default(WorkerEntrypoint):
         return Response("nothing")
 """
 
+StartWorker = Callable[..., Awaitable[WorkerService]]
 StartSample = Callable[..., Awaitable[WorkerService]]
 
 
@@ -44,5 +47,38 @@ async def start_sample(sample_directory: Path, sample_host: WorkerHost) -> Async
             (sample_directory / "entry.py").write_text(dedent(entry))
             context = running_worker(sample_host, database_url, **options)  # type: ignore[arg-type]
             return await stack.enter_async_context(context)
+
+        yield start
+
+
+@pytest_asyncio.fixture
+async def postgres_proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
+    async with PostgresProxy(database_url) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture
+async def start_worker(
+    worker_host: WorkerHost, postgres_proxy: PostgresProxy, database_url: str, redis_url: str
+) -> AsyncIterator[StartWorker]:
+    """Start what is deployed, in a fresh isolate with these settings, behind a front and a proxy.
+
+    Limits are in nobody's way, and the test's own statements do not pass the proxy. `through` is where the
+    Worker finds its database instead, and `on` where it runs.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(
+            *,
+            on: WorkerHost = worker_host,
+            through: str = postgres_proxy.url,
+            limits: dict[str, tuple[int, int]] | None = None,
+            **settings: str,
+        ) -> WorkerService:
+            settings = {"STAKEHOLD_LIMITS": roomy_limits(), **settings}
+            context = running_worker(on, through, redis_url, settings, limits=limits)
+            service = await stack.enter_async_context(context)
+            service.database_url = database_url
+            return service
 
         yield start
