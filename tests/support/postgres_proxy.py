@@ -31,6 +31,8 @@ class PostgresProxy:
         self.url = ""
         self.executed: list[str] = []
         self.connections = 0
+        self.goodbyes = 0
+        """How many connections their client ended in good form."""
         self.answers_to_cut = 0
         self.requests_to_cut = 0
         self.runs_to_cut = 0
@@ -235,7 +237,9 @@ class _Session:
 
     def _note(self, kind: bytes, body: bytes) -> bool:
         """Follow what the client does; False when this statement is to be cut off."""
-        if kind == b"P":
+        if kind == b"X":
+            self._proxy.goodbyes += 1
+        elif kind == b"P":
             name, prepared = body.split(b"\0", 2)[:2]
             self._texts[name] = prepared.decode()
         elif kind == b"B":

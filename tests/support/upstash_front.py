@@ -138,6 +138,7 @@ class UpstashFront:
         self.requests += 1
         number, faults = self.requests, self.faults
         while faults.stalled or (faults.stalled_from is not None and number >= faults.stalled_from):
+            await request.read()  # All of it has come, whether or not its sender stays.
             await asyncio.sleep(0.01)
         if faults.statuses:
             return web.json_response({"error": "the front was told so"}, status=faults.statuses.pop(0))

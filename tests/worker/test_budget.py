@@ -151,10 +151,11 @@ async def test_a_stale_page_is_answered_before_it_is_renewed(
     assert (await person.list_stakes())["fromCache"] is True
     (report,) = await service.reports()
     assert cost(report) == (1, 0)
-    await until_no_worker_is_connected(service)
+    await _until_no_worker_is_connected(service)
+    assert postgres_proxy.goodbyes == postgres_proxy.connections
 
 
-async def until_no_worker_is_connected(service: WorkerService) -> None:
+async def _until_no_worker_is_connected(service: WorkerService) -> None:
     """Wait until the database has seen the last connection go."""
     async with asyncio.timeout(10):
         while await service.sql(
@@ -213,6 +214,8 @@ async def test_a_refresh_that_is_cut_short_leaves_nothing_stale(
     before = (await person.at(other).list_stakes())["items"]
     assert len(before) == 1
     new = await person.at(other).stake()
+    await person.at(other).list_stakes()
+    await other.reports()  # So that this page is stored.
     assert service.front is not None
     let_in = len(service.front.sync_tokens)
     service.front.faults.stalled_from = None
