@@ -1,5 +1,6 @@
 """The harness with what is deployed, and with a small Worker whose entry each test can write anew."""
 
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -8,6 +9,7 @@ from textwrap import dedent
 import pytest
 import pytest_asyncio
 
+from deploy import bundle
 from tests.contract.conftest import roomy_limits
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.worker import WorkerHost, WorkerService, make_sample, running_worker
@@ -49,6 +51,18 @@ async def start_sample(sample_directory: Path, sample_host: WorkerHost) -> Async
             return await stack.enter_async_context(context)
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def timed_host(stores_directory: Path, worker_role: None) -> Iterator[WorkerHost]:
+    """What is deployed, with the entry of timed_entry.py."""
+    directory = stores_directory / "timed-worker"
+    bundle.make(directory)
+    shutil.copy(Path(__file__).with_name("timed_entry.py"), directory / "entry.py")
+    host = WorkerHost(directory)
+    host.start()
+    yield host
+    host.stop()
 
 
 @pytest_asyncio.fixture
