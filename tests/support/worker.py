@@ -296,6 +296,8 @@ async def admit_workers(postgres: EmbeddedPostgres, directory: Path) -> None:
         await connection.execute(
             f"CREATE ROLE {POSTGRES_ROLE} LOGIN PASSWORD '{POSTGRES_PASSWORD}' IN ROLE {owner}"
         )
+        # As docs/deploy.md has it: Hyperdrive passes on no timeouts of ours.
+        await connection.execute(f"ALTER ROLE {POSTGRES_ROLE} SET statement_timeout = '3s'")
         await connection.execute("SELECT pg_reload_conf()")
     finally:
         await connection.close()
