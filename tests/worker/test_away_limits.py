@@ -1,4 +1,4 @@
-"""Limits on Workers while Upstash is away: the platform's bindings are asked beside the isolate's own share."""
+"""Limits on Workers while Upstash is away: the bindings are asked beside the isolate's own share."""
 
 import pytest
 
