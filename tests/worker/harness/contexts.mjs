@@ -182,6 +182,10 @@ export class RequestContext {
     for (const resource of this.resources) resource.close();
     // Python closes coroutines that nothing refers to, and runs their `finally`: what was cut off stays referred to.
     if (report.outcome !== "ok" || report.waitUntilCut) this.service.graves.push(this.waiters, this.resources);
+    // Else nothing refers to it: a timer that was cleared refers to Python's context, and that to this one, which
+    // no collector sees through.
+    this.waiters = new Set();
+    this.resources = new Set();
     this.abort.abort(new Error("the request has ended"));
     this.service.contexts.delete(this);
     this.service.reports.push(report);

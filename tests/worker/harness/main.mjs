@@ -4,6 +4,8 @@
 
 import http from "node:http";
 import path from "node:path";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { Worker } from "node:worker_threads";
 
 import { current, describe, threadCpuMs } from "./contexts.mjs";
@@ -11,6 +13,9 @@ import { boot, heapBytes } from "./pyodide.mjs";
 import { Service } from "./service.mjs";
 
 const PARENT_CHECK_MS = 500;
+
+v8.setFlagsFromString("--expose-gc");
+const gc = vm.runInNewContext("gc");
 
 // On a thread of its own: this one may be in a loop of Python's when the tests are killed.
 const parent = Number(process.env.HARNESS_PARENT ?? process.ppid);
@@ -75,7 +80,8 @@ const COMMANDS = {
     if (shiftMs !== undefined) rates.shiftMs += shiftMs;
     return { calls: rates.calls };
   },
-  memory({ collect }) {
+  async memory({ collect }) {
+    if (collect) await collectGarbage();
     return {
       heapBytes: heapBytes(runtime.pyodide),
       cpuMs: threadCpuMs(),
@@ -85,6 +91,15 @@ const COMMANDS = {
   },
   modules: () => ({ modules: runtime.python.modules().toJs() }),
 };
+
+/** Python lets go of what only JavaScript's garbage refers to once that has been collected and finalized. */
+async function collectGarbage() {
+  for (let round = 0; round < 3; round += 1) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    runtime.python.counted_objects();
+  }
+}
 
 function find(name) {
   const service = services.get(name);
