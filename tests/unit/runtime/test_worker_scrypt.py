@@ -68,3 +68,22 @@ async def test_those_who_were_killed_make_room_in_time(platform: Platform, clock
     assert await scrypt(b"secret", b"salt-of-the-test", n=16, r=1, p=1, length=16)
     for call in killed:
         call.close()
+
+
+async def test_who_waits_too_long_is_refused_without_a_hash(
+    platform: Platform, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash takes 2 s: two are computed, and the third has no time left for what comes after its own."""
+    scrypt = worker_module("worker_scrypt").NodeScrypt(clock)
+    derive = scrypt._derive
+
+    def take_two_seconds(*arguments: Any) -> bytes:
+        clock.advance(2.0)
+        key: bytes = derive(*arguments)
+        return key
+
+    monkeypatch.setattr(scrypt, "_derive", take_two_seconds)
+    asked = [scrypt(b"secret", b"salt-of-the-test", n=16, r=1, p=1, length=16) for _ in range(3)]
+    done = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(each) for each in done] == [bytes, bytes, OverloadedError]
+    assert len(platform.scrypt.options) == 2
