@@ -44,6 +44,8 @@ async def test_a_store_elsewhere_without_checked_tls_is_a_warning(
 ) -> None:
     """Who is on the way could read and change everything. It is said first, without the password."""
     found = await complaints({**environ, **change})
+    # Where Upstash is named, the role's own timeout is looked at as well: these have none.
+    found = [finding for finding in found if finding.subject != "statement timeout"]
     assert [finding.level for finding in found] == ["warn", "fail"], found
     assert said in found[0].advice
     assert "hunter2" not in "\n".join(map(str, found))
