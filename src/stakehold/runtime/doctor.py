@@ -134,7 +134,7 @@ def _own_timeout(timeout_ms: int) -> Finding:
     if 0 < timeout_ms <= STATEMENT_TIMEOUT_S * 1000:
         return Finding("ok", "statement timeout", f"{timeout_ms} ms of the role's or database's own")
     state = f"{timeout_ms} ms of its own" if timeout_ms else "the role has none of its own"
-    advice = f"On Workers only: give the role a statement_timeout of {STATEMENT_TIMEOUT_S:g} s (docs/deploy.md)."
+    advice = f"Workers need the role's statement_timeout: {STATEMENT_TIMEOUT_S:g}s (docs/deploy.md)."
     return Finding("warn", "statement timeout", state, advice)
 
 
