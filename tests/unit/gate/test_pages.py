@@ -29,6 +29,19 @@ async def _ticket(process: Process, name: str = PAGE) -> FillTicket:
     return page.ticket
 
 
+async def _age_marks(redis: RespRedis, seconds: int) -> None:
+    """Make the marks and their key older, as if time had passed."""
+    marks = f"{STAKES}:marks"
+    left_ms = await redis.command("PTTL", marks, timeout_s=1)
+    assert isinstance(left_ms, int)
+    nonces = await redis.command("ZRANGE", marks, 0, -1, timeout_s=1)
+    assert isinstance(nonces, list)
+    for nonce in nonces:
+        assert isinstance(nonce, bytes)
+        await redis.command("ZINCRBY", marks, -seconds * 1000, nonce, timeout_s=1)
+    await redis.command("PEXPIRE", marks, left_ms - seconds * 1000, timeout_s=1)
+
+
 async def _age(redis: RespRedis, seconds: int, name: str = PAGE) -> None:
     """Make an entry older, as if time had passed."""
     stored = await redis.command("HGET", STAKES, f"e:{name}", timeout_s=1)
@@ -209,6 +222,24 @@ async def test_a_mark_runs_out(start: Start, redis: RespRedis) -> None:
     assert isinstance(nonces, list)
     assert isinstance(nonces[0], bytes)
     await redis.command("ZADD", marks, 1, nonces[0], timeout_s=1)
+    assert (await _look(process)).kind == "miss"
+
+
+async def test_a_later_fence_outlives_the_one_before(start: Start, redis: RespRedis) -> None:
+    """The key of the marks lives as long as the last of them: no read is trusted while it holds.
+
+    Otherwise the key would go with the first mark's time, and the fence of a write under way with it.
+    """
+    process = await start()
+    await process.enter(fences=("stakes",))
+    await _age_marks(redis, 10)
+    await process.enter(fences=("stakes",))
+    life_ms = await redis.command("PTTL", f"{STAKES}:marks", timeout_s=1)
+    assert isinstance(life_ms, int)
+    assert 14_000 <= life_ms <= 15_000
+    await _age_marks(redis, 6)
+    assert (await _look(process)).kind == "bypass", "the first fence is over, the second is not"
+    await _age_marks(redis, 10)
     assert (await _look(process)).kind == "miss"
 
 
