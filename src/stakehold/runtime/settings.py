@@ -23,6 +23,7 @@ DAY_S = 24 * 3600
 _NAME = re.compile(r"\b[A-Z][A-Z_]+\b")
 _REDIS_PORT = 6379
 _HTTP_PORTS = {"https": 443, "http": 80}
+_DATABASE_DIGITS_MAX = 12
 
 
 class SettingsError(Exception):
@@ -251,9 +252,15 @@ class _Reader:
         if not urls and not rest_urls and self._production:
             self.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
         if not all(_is_address(url, ("redis", "rediss")) and _names_a_database(url) for url in urls):
-            self.problems.append("REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database].")
+            self.problems.append(
+                "REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database]. "
+                "Several have spaces between, no commas."
+            )
         if not all(_is_address(url, tuple(_HTTP_PORTS)) and _is_bare(url) for url in rest_urls):
-            self.problems.append("UPSTASH_REDIS_REST_URL: this is no https://host, with the token apart.")
+            self.problems.append(
+                "UPSTASH_REDIS_REST_URL: this is no https://host, with the token apart. "
+                "Several have spaces between, no commas."
+            )
         if self.problems:
             return ()
         addresses = [RedisAddress(url) for url in urls]
@@ -279,14 +286,17 @@ def _names_a_database(url: str) -> bool:
     """Whether a Redis address has a host, and no path but the number of a database."""
     parts = urlsplit(url)
     number = parts.path.strip("/") or "0"
-    is_number = number.isascii() and number.isdecimal()
-    return bool(parts.hostname and is_number and not parts.query and not parts.fragment)
+    is_number = number.isascii() and number.isdecimal() and len(number) <= _DATABASE_DIGITS_MAX
+    # A comma of a list belongs to the host for urlsplit; one in the password is the password's.
+    is_one_host = parts.hostname and "," not in parts.netloc.rpartition("@")[2]
+    return bool(is_one_host and is_number and not parts.query and not parts.fragment)
 
 
 def _is_bare(url: str) -> bool:
-    """Whether a REST address has a host, and nothing that could be a credential."""
+    """Whether a REST address has a host, and nothing that could be a credential or another address."""
     parts = urlsplit(url)
-    return bool(parts.hostname) and not (parts.username or parts.password or parts.query or parts.fragment)
+    more = parts.username or parts.password or parts.query or parts.fragment or "," in url
+    return bool(parts.hostname) and not more
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

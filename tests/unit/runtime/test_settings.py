@@ -136,6 +136,41 @@ def test_several_redis_make_a_ring_known_by_names_without_credentials() -> None:
     assert RedisAddress("redis://:other@a.internal:6379/0").name == "a.internal:6379/0"
 
 
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "redis://a, redis://b",
+        "redis://a,redis://b",
+        "redis://a,b",
+        "redis://[::1], redis://b",
+        "redis://:engines@a:6379,redis://:engines@b:6379",
+        f"redis://a/{'1' * 5000}",
+    ],
+    ids=["comma and space", "comma", "hosts alone", "IPv6", "passwords", "a number too long"],
+)
+def test_a_redis_address_is_one_host_and_a_number(urls: str) -> None:
+    """Addresses with commas between are no host with a comma in its name; no number is too long to refuse."""
+    with pytest.raises(SettingsError) as refused:
+        production(REDIS_URL=urls)
+    assert refused.value.names == ["REDIS_URL"]
+    assert "engines" not in str(refused.value)
+
+
+def test_a_comma_in_a_password_is_the_passwords() -> None:
+    """Only hosts are looked at for commas."""
+    assert [address.name for address in production(REDIS_URL="redis://:p,q@a").redis] == ["a:6379/0"]
+
+
+@pytest.mark.parametrize(
+    "urls", ["https://a,https://b", "https://a,b", "https://a/p,https://b", "https://a,"]
+)
+def test_upstash_addresses_with_commas_between_are_refused(urls: str) -> None:
+    """Two addresses with a comma between are not one member with a long path."""
+    with pytest.raises(SettingsError) as refused:
+        production(REDIS_URL="", UPSTASH_REDIS_REST_URL=urls, UPSTASH_REDIS_REST_TOKEN="1,2")
+    assert refused.value.names == ["UPSTASH_REDIS_REST_URL"]
+
+
 def test_upstash_addresses_and_tokens_go_together() -> None:
     """Upstash's two variables, in place of REDIS_URL."""
     settings = production(
