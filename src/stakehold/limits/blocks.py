@@ -12,6 +12,9 @@ BLOCKS_MAX = 10_000
 class BlockTable:
     """Subjects whose log is full, until its oldest charge leaves: nothing can pass before that.
 
+    When that is, is known in whole seconds, rounded up, as `Retry-After` says it: so a subject may be refused
+    up to one second longer than Redis would.
+
     It holds for policies whose charges are never given back. At most `blocks_max` are remembered; for one
     that is forgotten, Redis is asked again.
     """
