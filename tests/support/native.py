@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 
@@ -21,10 +21,26 @@ JWT_SECRET = "of-the-tests-alone-7f3c1d5e9b2a4860"
 
 
 @dataclass
-class Process:
-    """A service inside the test's process: what an operator sees of it, and its insides."""
+class NativeService(Service):
+    """A service inside the test's process: what an operator sees of it."""
 
-    service: Service
+    container: NativeContainer = None  # type: ignore[assignment]
+    log_stream: BytesIO = field(default_factory=BytesIO)
+    log_read_bytes: int = 0
+
+    async def log(self) -> list[str]:
+        """See Service."""
+        self.container.log.flush()
+        written = self.log_stream.getvalue()[self.log_read_bytes :]
+        self.log_read_bytes += len(written)
+        return written.decode().splitlines()
+
+
+@dataclass
+class Process:
+    """A service inside the test's process, and its insides."""
+
+    service: NativeService
     container: NativeContainer
 
     @property
@@ -56,12 +72,13 @@ async def running_process(
         "STAKEHOLD_PROCESSES": "1",
         **(settings or {}),
     }
+    log = log or BytesIO()
     container = await build_container(
         load_settings(environment, production=True),
         clock=clock,
         entropy=entropy,
         scrypt=scrypt,
-        log_stream=log or BytesIO(),
+        log_stream=log,
     )
     if background is not None:
         services = dataclasses.replace(container.services, background=background)
@@ -75,7 +92,10 @@ async def running_process(
     transport = httpx.ASGITransport(app=with_state, client=("192.0.2.1", 50000), raise_app_exceptions=True)
     try:
         async with httpx.AsyncClient(transport=transport, base_url="http://stakehold.test") as client:
-            yield Process(Service(client, database_url, redis_url, environment), container)
+            service = NativeService(
+                client, database_url, redis_url, environment, container=container, log_stream=log
+            )
+            yield Process(service, container)
     finally:
         await close_container(container)
 

@@ -142,6 +142,10 @@ class Service:
         )
         return tokens.issue(user_id, session_id, epoch)
 
+    async def log(self) -> list[str]:
+        """The lines of its log since the last call, those of every request that was answered included."""
+        raise NotImplementedError
+
     async def sql(self, statement: str, *arguments: object) -> list[tuple[Any, ...]]:
         """What the database answers; the tests look there for what must not have been stored."""
         connection = await asyncpg.connect(self.database_url)

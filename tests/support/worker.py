@@ -47,6 +47,7 @@ import httpx
 
 from deploy import bundle
 from stakehold.runtime.embedded import EmbeddedPostgres
+from tests.support import early_answers
 from tests.support.native import JWT_SECRET
 from tests.support.service import Service
 from tests.support.upstash_front import UpstashFront
@@ -176,7 +177,8 @@ class WorkerService(Service):
         return RequestReport.of(told["report"])
 
     async def log(self) -> list[str]:
-        """The lines written since the last call."""
+        """Wait until nothing is under way; the lines written since the last call."""
+        await self.host.tell("idle", name=self.name)
         return [line["text"] for line in (await self.host.tell("log", name=self.name))["lines"]]
 
     async def limit_fault(self, fault: str | None) -> None:
@@ -255,6 +257,8 @@ class _ToPort(httpx.AsyncHTTPTransport):
         self._port = port
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "transfer-encoding" in request.headers:
+            return await early_answers.exchange(self._port, request)
         url = request.url.copy_with(scheme="http", host="127.0.0.1", port=self._port)
         return await super().handle_async_request(
             httpx.Request(

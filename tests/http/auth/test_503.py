@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from tests.http.conftest import StartService
 from tests.support.service import assert_problem, count_by_status
 
 
+@pytest.mark.chance("how many are turned away")
 async def test_a_flood_is_turned_away_at_once(start_service: StartService) -> None:
     """So many wait, the others are told to come again; whoever needs no hash is served meanwhile."""
     service = await start_service(STAKEHOLD_LIMITS="auth=1000,global=1000,auth-failure=1000/900")

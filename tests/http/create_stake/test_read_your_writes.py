@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.http.conftest import ROOMY, StartService
 from tests.support.service import Person
 
@@ -28,6 +30,7 @@ async def test_80_concurrent_writes_are_each_read_at_once(start_service: StartSe
     assert await one.sql("SELECT count(*) FROM stakes") == [(USERS * WRITES_EACH,)]
 
 
+@pytest.mark.chance("the order of what is made at once")
 async def test_one_users_concurrent_writes_are_each_read_at_once(person: Person) -> None:
     """While a user's other writes are under way, what was answered is already read."""
 
@@ -40,6 +43,7 @@ async def test_one_users_concurrent_writes_are_each_read_at_once(person: Person)
     assert len((await person.list_stakes(limit=100))["items"]) == 30
 
 
+@pytest.mark.chance("asks until a page is from the cache")
 async def test_a_warm_page_never_outlives_a_write(person: Person) -> None:
     """Readers that keep the page warm all the time never bring an old one back."""
     done = asyncio.Event()

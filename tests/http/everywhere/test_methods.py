@@ -25,7 +25,7 @@ ALLOWED = {
 @pytest.mark.parametrize(("path", "allowed"), ALLOWED.items())
 async def test_other_methods_are_not_allowed(service: Service, path: str, allowed: str) -> None:
     """405 names the methods there are, before anyone is asked for a token; OPTIONS says the same."""
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND", "BREW"):
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"):
         if method in allowed.split(", "):
             continue
         answer = await service.client.request(method, path)
@@ -35,6 +35,14 @@ async def test_other_methods_are_not_allowed(service: Service, path: str, allowe
             assert_problem(answer, 405, "method_not_allowed")
     answer = await service.client.options(path)
     assert (answer.status_code, answer.content, answer.headers["allow"]) == (204, b"", allowed)
+
+
+@pytest.mark.native_only("the HTTP server before a Worker refuses methods that nobody has registered")
+async def test_an_unknown_method_is_not_allowed(service: Service) -> None:
+    """Nor does the application take it for another."""
+    answer = await service.client.request("BREW", "/api/stake")
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == ALLOWED["/api/stake"]
 
 
 @pytest.mark.parametrize(

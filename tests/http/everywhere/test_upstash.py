@@ -73,6 +73,7 @@ async def test_an_ended_session_is_refused(rest_person: Person) -> None:
     assert_problem(await rest_person.get("/api/stake"), 401, "session_ended")
 
 
+@pytest.mark.chance("asks until Redis is back")
 async def test_full_memory_is_redis_away(rest_person: Person, front: UpstashFront) -> None:
     """When the REST front answers errors, users are served from the database, and the state says degraded."""
     stake_id = await rest_person.stake()

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from tests.http.conftest import ROOMY
 from tests.support.fakes import ManualClock
 from tests.support.native import running_service
@@ -22,6 +24,7 @@ async def test_it_is_the_item_of_the_list(person: Person) -> None:
         assert answer.headers["cache-control"] == "private, no-cache"
 
 
+@pytest.mark.native_only("moves the clock of the service's process")
 async def test_status_follows_the_clock(database_url: str, redis_url: str) -> None:
     """Made in the last millisecond of 31 January for a month, it is matured from 00:00Z of 29 February."""
     clock = ManualClock(END_OF_JANUARY_MS)
@@ -39,6 +42,7 @@ async def test_status_follows_the_clock(database_url: str, redis_url: str) -> No
         assert (await person.list_stakes())["items"][0]["status"] == "matured"
 
 
+@pytest.mark.native_only("moves the clock of the service's process")
 async def test_no_cached_page_outlives_a_maturity(database_url: str, redis_url: str) -> None:
     """A page that was cached shortly before a stake on it matures is gone when it does, not minutes later."""
     clock = ManualClock(END_OF_JANUARY_MS)

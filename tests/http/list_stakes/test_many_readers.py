@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from tests.http.conftest import ROOMY, StartService
 from tests.support.postgres_proxy import PostgresProxy
 
 
+@pytest.mark.native_only("no request of a Worker may wait for another")
 async def test_many_who_miss_together_read_once(start_service: StartService, database_url: str) -> None:
     """20 who ask one process for the same page at once cost one statement, and all get the page."""
     async with PostgresProxy(database_url) as proxy:

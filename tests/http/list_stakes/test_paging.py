@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.http.conftest import ROOMY
 from tests.support.fakes import ManualClock
 from tests.support.native import running_service
@@ -22,6 +24,7 @@ async def read_all(person: Person, limit: int) -> list[str]:
         page = await person.list_stakes(limit=limit, cursor=page["nextCursor"])
 
 
+@pytest.mark.chance("the order of what is made at once")
 async def test_pages_and_cursors_give_every_stake_once(person: Person) -> None:
     """25 stakes made at once are read in the same order by every limit, by page number and by cursor."""
     made = await asyncio.gather(*(person.stake(amount=number) for number in range(1, 26)))
@@ -66,6 +69,7 @@ async def test_a_cursor_is_not_moved_by_new_stakes(person: Person) -> None:
     assert seen == old[::-1]
 
 
+@pytest.mark.native_only("moves the clock of the service's process")
 async def test_stakes_of_one_instant_have_an_order(database_url: str, redis_url: str) -> None:
     """With a clock that stands still, ties are still broken the same way on every page."""
     async with running_service(

@@ -117,6 +117,7 @@ async def test_without_redis_the_database_decides(
 
 
 @pytest.mark.parametrize("end", [_change_password, _sign_out, _sign_out_everywhere])
+@pytest.mark.chance("asks until Redis is back")
 async def test_a_redis_that_returns_revives_nobody(
     start_service: StartService, redis_proxy: RespProxy, end: End
 ) -> None:
@@ -134,6 +135,7 @@ async def test_a_redis_that_returns_revives_nobody(
         await _refused_everywhere(person)
 
 
+@pytest.mark.chance("which of several calls come first")
 async def test_what_was_answered_is_what_was_stored(start_service: StartService) -> None:
     """Creations that race the end of their session are either made and told so, or refused and not made."""
     one, other = await start_service(STAKEHOLD_LIMITS=ROOMY), await start_service(STAKEHOLD_LIMITS=ROOMY)

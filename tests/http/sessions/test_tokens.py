@@ -10,6 +10,7 @@ from tests.support.service import Person, assert_problem
 NEXT_SECRET = "the-next-one-0d6c2f8b7a1e4593cc01"
 
 
+@pytest.mark.native_only("moves the clock of the service's process")
 async def test_a_token_lasts_15_minutes(database_url: str, redis_url: str) -> None:
     """To the second, also once it was verified before; then the refresh token gives another."""
     clock = ManualClock()
