@@ -34,7 +34,7 @@ LIMITS = ",".join(f"{name}=1000/1" for name in ("stake-create", "stake-read", "g
 STAKES_ON_PAGE = 10
 WARM_UP = 50
 BATCH = 25
-"""Requests between two looks at what they did."""
+"""Requests whose CPU time is taken together."""
 
 ROUNDS_MAX = 20
 TARGETS = {
@@ -52,9 +52,9 @@ async def _measure(service: WorkerService, ask: Ask, requests: int) -> dict[str,
     reports: list[RequestReport] = []
     for number in range(-WARM_UP, ROUNDS_MAX * requests):
         await ask(number)
-        if number % BATCH == 0:
-            some = await service.reports()
-            reports += [report for report in some if report.alone and number > 0]
+        # This waits for what is done behind the answer: the next request would meet it.
+        some = await service.reports()
+        reports += [report for report in some if report.alone and number > 0]
         if len(reports) >= requests:
             break
     else:
