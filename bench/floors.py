@@ -31,7 +31,7 @@ import uvloop
 from bench.load import CONNECTIONS, Result
 from bench.stores import PASSWORD
 from bench.usage import Usage
-from stakehold.database.stakes import _CREATE_KEYLESS
+from stakehold.database.stake_creation import CREATE_KEYLESS
 from stakehold.domain.ids import new_id
 from stakehold.redis.port import Argument, Redis, Reply, Script
 from stakehold.redis.resp import RespRedis
@@ -41,6 +41,8 @@ from stakehold.runtime.server import KEEP_ALIVE_S, _settle_memory
 from stakehold.runtime.settings import cores
 from stakehold.security.passwords import CURRENT, HASH_BYTES, SALT_BYTES
 from stakehold.telemetry.metrics import Metrics
+
+AMOUNT, AMOUNT_MINOR = "12.5", 1_250_000_000
 
 
 @dataclass
@@ -159,7 +161,7 @@ async def drive_sql(task: Task) -> Result:
     free: asyncio.LifoQueue[Any] = asyncio.LifoQueue()
     connections = [await asyncpg.connect(task.database_url) for _ in range(task.pool_size)]
     for connection in connections:
-        free.put_nowait(await connection.prepare(_CREATE_KEYLESS))
+        free.put_nowait(await connection.prepare(CREATE_KEYLESS["external"]))
     timed = Timed(task)
 
     async def make_stake() -> None:
@@ -168,7 +170,21 @@ async def drive_sql(task: Task) -> Result:
         while True:
             statement = await free.get()
             try:
-                row = await statement.fetchrow(user_id, identifier, 1, 1_250_000_000, "STK", 12, session_id)
+                row = await statement.fetchrow(
+                    user_id,
+                    identifier,
+                    1,
+                    AMOUNT_MINOR,
+                    "STK",
+                    12,
+                    session_id,
+                    "",
+                    0,
+                    0,
+                    None,
+                    "payout",
+                    AMOUNT,
+                )
             except asyncpg.SerializationError:
                 continue
             finally:

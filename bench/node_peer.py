@@ -10,7 +10,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench.stores import LIMIT_QUOTA, LIMIT_WINDOW_S, Stores
-from stakehold.database.stakes import _CREATE_KEYLESS, _PAGE
+from stakehold.database.stake_creation import CREATE_KEYLESS
+from stakehold.database.stakes import _PAGE
 from stakehold.runtime.embedded import free_port
 from stakehold.runtime.settings import CONNECTIONS_PER_CORE, cores
 
@@ -53,7 +54,7 @@ async def start(stack: AsyncExitStack, stores: Stores, *, tokens_kept: bool) -> 
         "pool_size": CONNECTIONS_PER_CORE * cores(),
         "quota": LIMIT_QUOTA,
         "window_ms": LIMIT_WINDOW_S * 1000,
-        "create": _CREATE_KEYLESS,
+        "create": CREATE_KEYLESS["external"],
         "page": _PAGE,
         "tokens_kept": tokens_kept,
     }

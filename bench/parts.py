@@ -13,7 +13,7 @@ from unittest import mock
 from stakehold.gate import Entered, Entering, Gate
 from stakehold.http import app, pipeline
 from stakehold.http.call import Answer, Call
-from stakehold.http.schemas import ListStakes
+from stakehold.http.schemas.stakes import ListStakes
 from stakehold.limits.fallback import LocalLog
 from stakehold.runtime.outside import SystemEntropy
 from stakehold.security.tokens import AccessTokens, Claims

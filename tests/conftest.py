@@ -17,6 +17,7 @@ import pytest
 
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from tests.support.cockroach import COCKROACH_URL, Cockroach
+from tests.support.database_clock import DatabaseClock
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
 if TYPE_CHECKING:
@@ -151,6 +152,12 @@ def database_url(cockroach: Cockroach | None, request: pytest.FixtureRequest) ->
     postgres: EmbeddedPostgres = request.getfixturevalue("postgres")
     asyncio.run(_create_database(postgres, name, request.getfixturevalue("migrated_template")))
     return postgres.database_url(name)
+
+
+@pytest.fixture
+async def database_clock(database_url: str) -> DatabaseClock:
+    """The clock of `database_url`, to be asked for before anything that connects."""
+    return await DatabaseClock.install(database_url)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from stakehold.database import stakes, transactions, users
+from stakehold.database import stake_creation, stakes, transactions, users
 from stakehold.database.health import server_facts
 from stakehold.database.pool import Pool
 from stakehold.database.port import Connection
@@ -50,13 +50,20 @@ async def test_injected_retries_make_each_stake_once(
 
     await run(lambda connection: users.insert_user(connection, user_id, "ada", "hash"))
     for amount_minor in amounts:
-        new = stakes.NewStake(user_id, new_id(clock, entropy), UUID(int=1), 1, amount_minor, "STK", 12, None)
+        new = stake_creation.NewStake(
+            user_id,
+            new_id(clock, entropy),
+            UUID(int=1),
+            1,
+            amount_minor,
+            stake_creation.PlanChoice("STK", 8, 12),
+        )
 
-        async def make(connection: Connection, new: stakes.NewStake = new) -> stakes.Creation:
+        async def make(connection: Connection, new: stake_creation.NewStake = new) -> stake_creation.Creation:
             async with connection.transaction():
-                return await stakes.create_stake(connection, new)
+                return await stake_creation.create_stake(connection, new)
 
-        assert await run(make) == stakes.Creation("created", new.id, 1)
+        assert await run(make) == stake_creation.Creation("created", new.id, 1)
     async with pool.connection(deadline) as connection:
         found = await stakes.list_page(connection, user_id, 0, 100)
     await pool.close()

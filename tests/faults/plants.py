@@ -38,13 +38,13 @@ def _generation_not_checked() -> None:
 
 def _retry_with_a_new_id() -> None:
     """Each attempt at making a stake makes one of its own."""
-    from stakehold.database import stakes
+    from stakehold.database import stake_creation
     from stakehold.domain.ids import new_id
     from stakehold.runtime.outside import SystemClock, SystemEntropy
 
-    make = stakes.create_stake
+    make = stake_creation.create_stake
 
-    async def make_another(connection: Any, new: stakes.NewStake) -> stakes.Creation:
+    async def make_another(connection: Any, new: stake_creation.NewStake) -> stake_creation.Creation:
         return await make(connection, dataclasses.replace(new, id=new_id(SystemClock(), SystemEntropy())))
 
     _replace_create_stake(make_another)
@@ -82,12 +82,12 @@ def _commit_acknowledged_before_it_happened() -> None:
     """A stake is acknowledged when its statement was executed; the transaction is committed behind."""
     import asyncpg
 
-    from stakehold.database import stakes
+    from stakehold.database import stake_creation
 
-    make = stakes.create_stake
+    make = stake_creation.create_stake
     committing: set[asyncio.Task[None]] = set()
 
-    async def make_and_commit_later(_: Any, new: stakes.NewStake) -> stakes.Creation:
+    async def make_and_commit_later(_: Any, new: stake_creation.NewStake) -> stake_creation.Creation:
         connection = await asyncpg.connect(os.environ["DATABASE_URL"], timeout=5)
         transaction = connection.transaction()
         await transaction.start()
@@ -135,12 +135,12 @@ def _replace_in_script(old: str, new: str) -> None:
 
 
 def _replace_create_stake(planted: Any) -> None:
-    from stakehold.database import stakes
+    from stakehold.database import stake_creation
 
-    stakes.create_stake = planted
+    stake_creation.create_stake = planted
     from stakehold.services import stakes as service
 
-    assert vars(service)["stakes"].create_stake is planted, "the service makes stakes in another way"
+    assert vars(service)["stake_creation"].create_stake is planted, "the service makes stakes in another way"
 
 
 PLANTS: Mapping[str, Callable[[], None]] = {

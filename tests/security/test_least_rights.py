@@ -14,7 +14,8 @@ from tests.support.service import PASSWORD
 DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
 ROLE = "stakehold_serve"
 FORBIDDEN = (
-    "UPDATE stakes SET amount_minor = 1",
+    "UPDATE transfers SET amount_minor = 1",
+    "DELETE FROM transfers",
     "DELETE FROM stakes",
     "UPDATE plans SET rate_ppm = 1",
     "INSERT INTO plans SELECT * FROM plans",

@@ -36,7 +36,7 @@ def test_the_bundle_is_within_its_budget(made: Path) -> None:
 def test_the_bundle_has_what_the_entry_needs_and_nothing_native(made: Path) -> None:
     """Routes, SQL and the documentation page are in it; servers, RESP, commands and migrations are not."""
     ours = files_of(made)
-    assert {"entry.py", "stakehold/http/routes.py", "stakehold/database/stakes.py"} <= ours
+    assert {"entry.py", "stakehold/http/routes/stakes.py", "stakehold/database/stakes.py"} <= ours
     assert {"stakehold/web/docs.html", "stakehold/web/docs.css", "stakehold/web/docs.js"} <= ours
     for native in ("cli.py", "redis/resp.py", "redis/aiohttp_sender.py", "runtime/server.py",
                    "runtime/embedded.py", "security/threaded_scrypt.py", "database/migrate.py"):  # fmt: skip

@@ -8,7 +8,7 @@ transaction and no more. Applied files never change; their checksums are kept an
 import asyncio
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
@@ -164,7 +164,9 @@ async def _apply_pending(connection: Any, holder: str) -> list[str]:
     for migration in _pending(await _applied(connection)):
         if await _again_on_race(connection, _TAKE_LEASE, holder) != holder:
             raise MigrationError("Another migration took over while this one was stopped. Run it again.")
-        await _again_on_race(connection, migration.statement)
+        # What has no IF NOT EXISTS, a trigger or a constraint, says by this error that it was made already.
+        with suppress(asyncpg.DuplicateObjectError):
+            await _again_on_race(connection, migration.statement)
         await _again_on_race(connection, _NOTE, migration.name, migration.checksum)
         names.append(migration.name)
     return names

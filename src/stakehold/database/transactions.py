@@ -21,7 +21,9 @@ from stakehold.domain.timing import STATEMENT_TIMEOUT_S
 
 T = TypeVar("T")
 
-ATTEMPTS_MAX: Final = 12
+ATTEMPTS_MAX: Final = 40
+"""About as many as a deadline leaves time for: of many writes of one user, each commit undoes the others."""
+
 BACKOFF_BASE_S: Final = 0.005
 BACKOFF_CAP_S: Final = 0.25
 

@@ -1,16 +1,39 @@
-"""Plans: what can be staked, for how long, at which rate."""
+"""Plans: what can be staked, for how long, at which rate, and on which terms."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from stakehold.domain.money import format_amount
+
+DayCount = Literal["ACT/365F", "ACT/ACT"]
+"""How days become years: every year has 365, or each day counts in its own year of 365 or 366."""
+
+EarlyExitPolicy = Literal["not_allowed", "forfeit_all", "forfeit_part", "reduced_rate"]
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """The yearly rate on what of an amount lies above `from_minor` and below the next band."""
+
+    from_minor: int
+    rate_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """One version of a plan. A version never changes: a stake keeps the one it was made under.
 
-    `scale` is the asset's decimal places, `rate_ppm` the simple yearly rate in parts per million (12 % is
-    120000), `minimum_minor` the least that can be staked, in minor units.
+    `scale` is the asset's decimal places. `bands` are marginal, the first from 0, and their rates simple
+    yearly ones in parts per million (12 % is 120000). An amount is from `minimum_minor` to `maximum_minor`,
+    and a multiple of `step_minor`. At most `user_cap_minor` of one user and `capacity_minor` of all users are
+    staked in the plan at a time, whatever the version. None: there is no such limit.
+
+    `early_exit_ppm` belongs to the policy: the share of what has accrued that is forfeited (`forfeit_part`),
+    or the yearly rate in place of the bands' (`reduced_rate`); else it is 0. Whoever leaves early does so
+    after `minimum_hold_days` and is paid `cooldown_s` later. Within `grace_s` of its making a stake can be
+    cancelled.
     """
 
     id: str
@@ -18,8 +41,25 @@ class Plan:
     asset: str
     scale: int
     period_months: int
-    rate_ppm: int
+    bands: tuple[Band, ...]
+    day_count: DayCount
     minimum_minor: int
+    maximum_minor: int | None
+    step_minor: int
+    user_cap_minor: int | None
+    capacity_minor: int | None
+    on_sale_from_ms: int
+    on_sale_until_ms: int | None
+    early_exit: EarlyExitPolicy
+    early_exit_ppm: int
+    minimum_hold_days: int
+    cooldown_s: int
+    grace_s: int
+
+    @property
+    def rate_ppm(self) -> int:
+        """The rate of the first band; what more is paid on more, the bands say."""
+        return self.bands[0].rate_ppm
 
 
 def format_rate(rate_ppm: int) -> str:

@@ -1,6 +1,6 @@
 """Which limits there are: one for every route that needs one, and one for all together.
 
-A route names its policy in http/routes.py; the numbers are here, and `STAKEHOLD_LIMITS` overrides them.
+A route names its policy in http/routes/; the numbers are here, and `STAKEHOLD_LIMITS` overrides them.
 """
 
 import re

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from stakehold.database.port import Connection, Database
+from stakehold.database.stake_creation import Funding
 from stakehold.database.transactions import run
 from stakehold.domain.errors import DatabaseError
 from stakehold.domain.plans import Plan
@@ -41,6 +42,7 @@ class Services:
     tokens: AccessTokens
     sign_up_open: bool = True
     refresh_ttl_s: int = REFRESH_TTL_S
+    funding: Funding = "external"
     catalogue: Catalogue = field(default_factory=Catalogue)
 
     def background_deadline(self) -> Deadline:

@@ -4,12 +4,14 @@ import hashlib
 from dataclasses import dataclass
 from uuid import UUID
 
-from stakehold.database import plans, stakes
-from stakehold.database.stakes import Idempotency, NewStake
+from stakehold.database import plans, stake_creation, stakes
+from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
 from stakehold.domain.errors import (
     AuthenticationError,
+    ConflictError,
     FieldError,
     NotFoundError,
+    StakeholdError,
     ValidationError,
 )
 from stakehold.domain.ids import new_id
@@ -63,8 +65,9 @@ async def create_stake(
     The id is made before the first attempt and is the key where the client gave none, so that an attempt with
     an unknown outcome is settled by running the same statement again: it finds the stake, or makes it.
 
-    Raises ValidationError (also `unknown_period`, `idempotency_key_reused`), AuthenticationError,
-    ConflictError (`idempotency_in_flight`), DatabaseError.
+    Raises ValidationError (also `unknown_period`, `idempotency_key_reused`, `insufficient_funds`),
+    ConflictError (`capacity_exceeded`, `user_cap_exceeded`, `idempotency_in_flight`), AuthenticationError,
+    DatabaseError.
     """
     new = NewStake(
         user_id=caller.user_id,
@@ -72,27 +75,55 @@ async def create_stake(
         session_id=UUID(caller.session_id),
         epoch=caller.epoch,
         amount_minor=amount_minor,
-        asset=ASSET,
-        period_months=period_months,
+        choice=PlanChoice(ASSET, ASSET_SCALE, period_months=period_months),
+        funding=services.funding,
         idempotency=_idempotency(idempotency_key, amount_minor, period_months),
     )
-    result = await services.run(lambda connection: stakes.create_stake(connection, new), deadline)
+    result = await services.run(lambda connection: stake_creation.create_stake(connection, new), deadline)
+    if result.outcome == "no_plan":
+        raise await _unknown_period(services, period_months, deadline)
+    if result.outcome not in ("created", "replayed"):
+        raise refusal_of(result, ASSET_SCALE)
+    assert result.stake_id is not None
+    return Created(result.stake_id, result.outcome == "replayed")
+
+
+def refusal_of(result: Creation, scale: int) -> StakeholdError:
+    """What is answered when no stake was made. `scale` is of the amount's asset."""
     match result.outcome:
-        case "created" | "replayed":
-            assert result.stake_id is not None
-            return Created(result.stake_id, result.outcome == "replayed")
         case "mismatch":
-            raise ValidationError(
+            return ValidationError(
                 "This Idempotency-Key was used before, with a different body.",
                 code="idempotency_key_reused",
                 fields=(FieldError("Idempotency-Key", "reused", "Use a new key for a new request."),),
             )
-        case "unknown_period":
-            raise await _unknown_period(services, period_months, deadline)
-        case "below_minimum":
-            raise _below_minimum(result.minimum_minor)
         case "disabled" | "session_ended":
-            raise AuthenticationError("The session has ended; sign in again.", code="session_ended")
+            return AuthenticationError("The session has ended; sign in again.", code="session_ended")
+        case "quote_expired":
+            return ConflictError("The quote has expired; ask for another.", code="quote_expired")
+        case "capacity_exceeded":
+            return ConflictError("The plan has not as much room left.", code="capacity_exceeded")
+        case "user_cap_exceeded":
+            return ConflictError("That is more than one user may have in the plan.", code="user_cap_exceeded")
+        case "insufficient_funds":
+            return ValidationError(
+                "There is less available than the amount.",
+                code="insufficient_funds",
+                fields=(FieldError("/amount", "insufficient_funds", "More than is available."),),
+            )
+        case _:
+            return _amount_refused(result, scale)
+
+
+def _amount_refused(result: Creation, scale: int) -> ValidationError:
+    bound, words = {
+        "below_minimum": (result.minimum_minor, "The amount is below the plan's minimum.|At least {}."),
+        "above_maximum": (result.maximum_minor, "The amount is above the plan's maximum.|At most {}."),
+        "off_step": (result.step_minor, "The amount does not fit the plan's step.|A multiple of {}."),
+    }[result.outcome]
+    title, detail = words.split("|")
+    field = FieldError("/amount", result.outcome, detail.format(format_amount(bound, scale)))
+    return ValidationError(title, fields=(field,))
 
 
 def _idempotency(key: str | None, amount_minor: int, period_months: int) -> Idempotency | None:
@@ -112,14 +143,6 @@ async def _unknown_period(services: Services, period_months: int, deadline: Dead
         code="unknown_period",
         fields=(FieldError("/period", "unknown_period", f"One of {listed}."),),
         extra={"periods": [str(period) for period in periods]},
-    )
-
-
-def _below_minimum(minimum_minor: int) -> ValidationError:
-    minimum = format_amount(minimum_minor, ASSET_SCALE)
-    return ValidationError(
-        "The amount is below the plan's minimum.",
-        fields=(FieldError("/amount", "below_minimum", f"At least {minimum}."),),
     )
 
 

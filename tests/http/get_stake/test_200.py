@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.http.conftest import ROOMY
+from tests.support.database_clock import DatabaseClock
 from tests.support.fakes import ManualClock
 from tests.support.native import running_service
 from tests.support.service import Person
@@ -28,6 +29,7 @@ async def test_it_is_the_item_of_the_list(person: Person) -> None:
 async def test_status_follows_the_clock(database_url: str, redis_url: str) -> None:
     """Made in the last millisecond of 31 January for a month, it is matured from 00:00Z of 29 February."""
     clock = ManualClock(END_OF_JANUARY_MS)
+    await (await DatabaseClock.install(database_url)).set(END_OF_JANUARY_MS)
     settings = {"STAKEHOLD_LIMITS": ROOMY}
     async with running_service(database_url, redis_url, settings, clock=clock) as service:
         person = await service.sign_up()
@@ -46,6 +48,7 @@ async def test_status_follows_the_clock(database_url: str, redis_url: str) -> No
 async def test_no_cached_page_outlives_a_maturity(database_url: str, redis_url: str) -> None:
     """A page that was cached shortly before a stake on it matures is gone when it does, not minutes later."""
     clock = ManualClock(END_OF_JANUARY_MS)
+    await (await DatabaseClock.install(database_url)).set(END_OF_JANUARY_MS)
     settings = {"STAKEHOLD_LIMITS": ROOMY}
     async with running_service(database_url, redis_url, settings, clock=clock) as service:
         person = await service.sign_up()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.http.conftest import ROOMY
+from tests.support.database_clock import DatabaseClock
 from tests.support.fakes import ManualClock
 from tests.support.native import running_service
 from tests.support.service import Person
@@ -72,6 +73,7 @@ async def test_a_cursor_is_not_moved_by_new_stakes(person: Person) -> None:
 @pytest.mark.native_only("moves the clock of the service's process")
 async def test_stakes_of_one_instant_have_an_order(database_url: str, redis_url: str) -> None:
     """With a clock that stands still, ties are still broken the same way on every page."""
+    await (await DatabaseClock.install(database_url)).set(1_900_000_000_000)
     async with running_service(
         database_url, redis_url, {"STAKEHOLD_LIMITS": ROOMY}, clock=ManualClock(1_900_000_000_000)
     ) as service:

@@ -13,14 +13,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from stakehold.database import stakes, users
+from stakehold.database import stake_creation, users
 from stakehold.database.port import Connection
-from stakehold.database.stakes import Creation, Idempotency, NewStake
+from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ids import new_id
 from tests.support.cockroach import COCKROACH_URL
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
+CHOICE = PlanChoice("STK", 8, 12)
 pytestmark = pytest.mark.skipif(bool(COCKROACH_URL), reason="waits for PostgreSQL's locks, by their names")
 
 Work = Callable[[Connection], Awaitable[Any]]
@@ -61,16 +62,16 @@ def races(make_user: Callable[[str], Awaitable[UUID]], clock: ManualClock, entro
             )
         alice = await make_user("alice")
         key = Idempotency("key-1", "POST /api/stake", b"body-1") if kind == "key" else None
-        new = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 12, key)
+        new = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, CHOICE, idempotency=key)
         if key is None:
             # The same attempt twice: its answer was lost, and it is still at work.
-            create: Work = lambda c: stakes.create_stake(c, new)  # noqa: E731 - beside the other
-            return Race(create, create, Creation("created", new.id, 1), "outcome_unknown")
-        other = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 12, key)
+            create: Work = lambda c: stake_creation.create_stake(c, new)  # noqa: E731 - beside the other
+            return Race(create, create, Creation("created", new.id, 1, 0, 1), "outcome_unknown")
+        other = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, CHOICE, idempotency=key)
         return Race(
-            lambda c: stakes.create_stake(c, new),
-            lambda c: stakes.create_stake(c, other),
-            Creation("replayed", new.id, 1),
+            lambda c: stake_creation.create_stake(c, new),
+            lambda c: stake_creation.create_stake(c, other),
+            Creation("replayed", new.id, 1, 0, 1),
             "idempotency_in_flight",
         )
 

@@ -10,16 +10,17 @@ from uuid import UUID
 
 import pytest
 
-from stakehold.database import stakes, transactions, users
+from stakehold.database import stake_creation, transactions, users
 from stakehold.database.migrate import migrate
 from stakehold.database.pool import Pool
-from stakehold.database.stakes import NewStake
+from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.errors import DatabaseError, OverloadedError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.embedded import EmbeddedPostgres
 from tests.support.fakes import CountingCounters, SeededEntropy
 
+CHOICE = PlanChoice("STK", 8, 1)
 DEADLINE_S = 8.0
 WRITERS = 12
 
@@ -76,7 +77,7 @@ class Load:
 
     async def write(self) -> None:
         while not self.stopping:
-            new = NewStake(self.user_id, new_id(self.clock, self.entropy), UUID(int=1), 1, 7, "STK", 1, None)
+            new = NewStake(self.user_id, new_id(self.clock, self.entropy), UUID(int=1), 1, 7, CHOICE)
             started_s = time.monotonic()
             try:
                 await self._create(new)
@@ -91,7 +92,7 @@ class Load:
     async def _create(self, new: NewStake) -> None:
         creation = await transactions.run(
             self.pool,
-            lambda connection: stakes.create_stake(connection, new),
+            lambda connection: stake_creation.create_stake(connection, new),
             deadline=Deadline.after(self.clock, DEADLINE_S),
             counters=self.counters,
             entropy=self.entropy,

@@ -1,18 +1,22 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from stakehold.database import plans, sessions, stakes, transactions, users
+from stakehold.database import plans, sessions, stake_creation, stakes, transactions, users
 from stakehold.database.pool import Pool
 from stakehold.database.sessions import NewSession
-from stakehold.database.stakes import Creation, Idempotency, NewStake
-from stakehold.domain.errors import ConflictError
+from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
+from stakehold.domain.calendar import add_months
+from stakehold.domain.errors import ConflictError, DatabaseError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
+from stakehold.domain.timestamps import midnight_ms
+from tests.support.database_clock import DatabaseClock
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 
 MakeUser = Callable[[str], Awaitable[UUID]]
@@ -29,13 +33,21 @@ def new_stake(alice: UUID, clock: ManualClock, entropy: SeededEntropy) -> Callab
     """A stake of alice's, 1000.5 STK for 12 months, without a key unless one is given."""
 
     def make(key: Idempotency | None = None) -> NewStake:
-        return NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 100_050_000_000, "STK", 12, key)
+        return NewStake(
+            alice,
+            new_id(clock, entropy),
+            UUID(int=1),
+            1,
+            100_050_000_000,
+            PlanChoice("STK", 8, 12),
+            idempotency=key,
+        )
 
     return make
 
 
 def _create(run: Any, new: NewStake) -> Awaitable[Creation]:
-    creation: Awaitable[Creation] = run(lambda c: stakes.create_stake(c, new))
+    creation: Awaitable[Creation] = run(lambda c: stake_creation.create_stake(c, new))
     return creation
 
 
@@ -52,7 +64,7 @@ async def _count(run: Any) -> tuple[int, int]:
 async def test_a_stake_is_made_and_read_back(run: Any, new_stake: Any, key: Idempotency | None) -> None:
     """A stake is kept to the unit, with the plan version it was made under."""
     new = new_stake(key)
-    assert await _create(run, new) == Creation("created", new.id, 1)
+    assert await _create(run, new) == Creation("created", new.id, 1, 0, 1)
     stake = await run(lambda c: stakes.get_stake(c, new.user_id, new.id))
     assert (stake.id, stake.amount_minor) == (new.id, 100_050_000_000)
     assert (stake.plan.id, stake.plan.version, stake.plan.rate_ppm) == ("STK-12M", 1, 120_000)
@@ -72,7 +84,7 @@ async def test_the_same_stake_again_is_the_same_stake(
 ) -> None:
     """After a lost answer the attempt is run again, and answers `created` for the stake it made."""
     new = new_stake(key)
-    assert await _create(run, new) == await _create(run, new) == Creation("created", new.id, 1)
+    assert await _create(run, new) == await _create(run, new) == Creation("created", new.id, 1, 0, 1)
     assert (await _count(run))[0] == 1
 
 
@@ -84,14 +96,14 @@ async def test_the_same_stake_again_after_the_session_ended(
     new = new_stake(key)
     await _create(run, new)
     await run(lambda c: users.set_status(c, "alice", "disabled"))
-    assert await _create(run, new) == Creation("created", new.id, 1)
+    assert await _create(run, new) == Creation("created", new.id, 1, 0, 1)
 
 
 async def test_a_key_sent_again_is_replayed(run: Any, new_stake: Any) -> None:
     """Another request with the key and the same body gets the first one's stake."""
     first, second = new_stake(KEY), new_stake(KEY)
     await _create(run, first)
-    assert await _create(run, second) == Creation("replayed", first.id, 1)
+    assert await _create(run, second) == Creation("replayed", first.id, 1, 0, 1)
     assert await _count(run) == (1, 1)
 
 
@@ -121,7 +133,7 @@ async def test_a_replay_wins_over_a_plan_withdrawn_since(run: Any, new_stake: An
     await run(lambda c: c.execute("UPDATE plans SET on_sale_until = now()"))
     assert await _create(run, new_stake(KEY)) == Creation("replayed", first.id, 0)
     assert (await _create(run, new_stake(replace(KEY, body_hash=b"x")))).outcome == "mismatch"
-    assert (await _create(run, new_stake())).outcome == "unknown_period"
+    assert (await _create(run, new_stake())).outcome == "no_plan"
 
 
 async def test_an_expired_key_is_as_good_as_new(run: Any, new_stake: Any) -> None:
@@ -131,7 +143,7 @@ async def test_an_expired_key_is_as_good_as_new(run: Any, new_stake: Any) -> Non
     assert await run(lambda c: c.fetchval(lives + " FROM idempotency")) is True
     await run(lambda c: c.execute("UPDATE idempotency SET expires_at = now()"))
     second = new_stake(replace(KEY, body_hash=b"body-2"))
-    assert await _create(run, second) == Creation("created", second.id, 1)
+    assert await _create(run, second) == Creation("created", second.id, 1, 0, 1)
     assert await _count(run) == (2, 1)
 
 
@@ -139,8 +151,8 @@ async def test_an_expired_key_is_as_good_as_new(run: Any, new_stake: Any) -> Non
 @pytest.mark.parametrize(
     ("change", "outcome"),
     [
-        ({"period_months": 2}, "unknown_period"),
-        ({"asset": "OTHER"}, "unknown_period"),
+        ({"choice": PlanChoice("STK", 8, 2)}, "no_plan"),
+        ({"choice": PlanChoice("OTHER", 8, 12)}, "no_plan"),
         ({"amount_minor": 9}, "below_minimum"),
         ({"epoch": 2}, "session_ended"),
         ({"user_id": UUID(int=5)}, "disabled"),
@@ -204,18 +216,29 @@ async def test_one_stake_sent_twice_at_once_is_one_stake(run: Any, new_stake: An
     """A re-run that overlaps its first attempt, still at work on the server, makes no second stake."""
     new = new_stake()
     made = await asyncio.gather(*(_create(run, new) for _ in range(12)))
-    assert set(made) == {Creation("created", new.id, 1)}
+    assert set(made) == {Creation("created", new.id, 1, 0, 1)}
     assert await _count(run) == (1, 0)
 
 
-async def test_different_stakes_hardly_conflict(run: Any, new_stake: Any, counters: CountingCounters) -> None:
-    """Creations and reads that have nothing to do with each other abort none, though serializable."""
-    keys = [None] * 150 + [replace(KEY, key=f"k{number}") for number in range(150)]
-    reads = (run(lambda c: stakes.list_page(c, new_stake().user_id, 0, 10)) for _ in range(20))
-    made, *_ = await asyncio.gather(asyncio.gather(*(_create(run, new_stake(key)) for key in keys)), *reads)
+async def test_users_do_not_meet(
+    run: Any, new_stake: Any, make_user: MakeUser, counters: CountingCounters
+) -> None:
+    """Creations of different users, and reads, abort none of each other's, though serializable."""
+    people = [await make_user(f"user-{number}") for number in range(100)]
+    keys = [None if number % 2 else replace(KEY, key=f"k{number}") for number in range(3)]
+    news = [replace(new_stake(key), user_id=person) for key in keys for person in people]
+    reads = (run(lambda c: stakes.list_page(c, people[0], 0, 10)) for _ in range(20))
+    made, *_ = await asyncio.gather(asyncio.gather(*(_create(run, new) for new in news)), *reads)
     assert {creation.outcome for creation in made} == {"created"}
     print(counters.counts)
-    assert counters.counts.get("sql_conflicts", 0) <= len(keys) * 0.05
+    assert counters.counts.get("sql_conflicts", 0) <= len(news) * 0.05
+
+
+async def test_one_user_makes_many_at_once(run: Any, new_stake: Any) -> None:
+    """A user's stakes take their places in the ledger one after the other: all are made."""
+    made = await asyncio.gather(*(_create(run, new_stake()) for _ in range(50)))
+    assert {creation.outcome for creation in made} == {"created"}
+    assert len({creation.stake_id for creation in made}) == 50
 
 
 async def test_waiting_for_the_first_of_a_key_ends_in_a_conflict(
@@ -225,11 +248,11 @@ async def test_waiting_for_the_first_of_a_key_ends_in_a_conflict(
     holder = new_stake(KEY)
     entropy = SeededEntropy(1)
     async with pool.connection(Deadline.after(clock, 8.0)) as connection, connection.transaction():
-        assert (await stakes.create_stake(connection, holder)).outcome == "created"
+        assert (await stake_creation.create_stake(connection, holder)).outcome == "created"
         # Less than two statement timeouts: there is no time for a second wait.
         waiting = transactions.run(
             pool,
-            lambda c: stakes.create_stake(c, new_stake(KEY)),
+            lambda c: stake_creation.create_stake(c, new_stake(KEY)),
             deadline=Deadline.after(_Moving(clock), 5.0),
             counters=counters,
             entropy=entropy,
@@ -238,7 +261,7 @@ async def test_waiting_for_the_first_of_a_key_ends_in_a_conflict(
         with pytest.raises(ConflictError) as caught:
             await asyncio.wait_for(waiting, 8)
     assert (caught.value.code, caught.value.retry_after_s) == ("idempotency_in_flight", 1)
-    assert await _create(run, new_stake(KEY)) == Creation("replayed", holder.id, 1)
+    assert await _create(run, new_stake(KEY)) == Creation("replayed", holder.id, 1, 0, 1)
 
 
 class _Moving:
@@ -321,3 +344,30 @@ async def test_a_session_that_was_signed_out_makes_and_replays_nothing(
     assert (await _count(run))[0] == 1
     elsewhere = replace(new_stake(key), session_id=UUID(int=2))
     assert (await _create(run, elsewhere)).outcome == ("replayed" if key else "created")
+
+
+@pytest.mark.parametrize("start", ["2027-01-31", "2028-01-31", "2028-02-29", "2027-06-15", "2027-12-31"])
+async def test_the_database_counts_months_as_the_domain_does(
+    database_clock: DatabaseClock, run: Any, new_stake: Any, start: str
+) -> None:
+    """Maturity is the value date and the plan's months, at the last millisecond of a day too; then it is due."""
+    day = date.fromisoformat(start)
+    await database_clock.set(midnight_ms(day) + 86_399_999)
+    for months in (1, 3, 6, 12):
+        new = replace(new_stake(), choice=PlanChoice("STK", 8, months))
+        assert (await _create(run, new)).outcome == "created"
+        stake = await run(lambda c, new=new: stakes.get_stake(c, new.user_id, new.id))
+        assert (stake.value_date, stake.maturity_date) == (day, add_months(day, months))
+        assert stake.created_at_ms == midnight_ms(day) + 86_399_999
+        assert stake.due_at_ms == stake.matures_at_ms == midnight_ms(add_months(day, months))
+
+
+async def test_what_was_agreed_cannot_be_changed(run: Any, new_stake: Any, pool: Pool) -> None:
+    """The database refuses to change a stake's amount, plan or dates, whoever asks."""
+    await _create(run, new_stake())
+    for change in ("amount_minor = 1", "plan_version = 2", "maturity_date = now()::DATE"):
+        with pytest.raises(DatabaseError):
+            await run(lambda c, change=change: c.execute(f"UPDATE stakes SET {change}"))
+    assert (
+        await run(lambda c: c.execute("UPDATE stakes SET maturity_instruction = 'renew_all'")) == "UPDATE 1"
+    )

@@ -9,16 +9,17 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from stakehold.database import stakes, transactions
+from stakehold.database import stake_creation, transactions
 from stakehold.database.pool import Pool
 from stakehold.database.port import Connection
-from stakehold.database.stakes import Creation, Idempotency, NewStake
+from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
 from stakehold.domain.errors import DatabaseError, OverloadedError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 from tests.support.postgres_proxy import PostgresProxy
 
+CHOICE = PlanChoice("STK", 8, 1)
 KEY = Idempotency("key-1", "POST /api/stake", b"body-1")
 
 
@@ -147,10 +148,10 @@ async def test_a_lost_answer_to_a_creation(
     """
     alice = await make_user("alice")
     for key in (None, KEY):
-        new = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, key)
+        new = NewStake(alice, new_id(clock, entropy), UUID(int=1), 1, 5, CHOICE, idempotency=key)
         proxy.cut_answers(2, "INTO stakes")
-        made = await cut_run(lambda c, n=new: stakes.create_stake(c, n), idempotent=True)
-        assert made == Creation("created", new.id, 1)
+        made = await cut_run(lambda c, n=new: stake_creation.create_stake(c, n), idempotent=True)
+        assert made == Creation("created", new.id, 1, 0, 1)
         assert await run(lambda c, n=new: _count(c, n.id)) == 1
     assert counters.counts["sql_unknown_outcomes"] == 4
 
@@ -164,9 +165,11 @@ async def test_a_request_cut_before_the_database_is_the_same(
     cut_run: Any, run: Any, make_user: Any, proxy: PostgresProxy, clock: ManualClock, entropy: SeededEntropy
 ) -> None:
     """From here it cannot be told apart from a lost answer; run again, the stake is made once."""
-    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, None)
+    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, CHOICE)
     proxy.cut_requests(1)
-    assert (await cut_run(lambda c: stakes.create_stake(c, new), idempotent=True)).outcome == "created"
+    assert (
+        await cut_run(lambda c: stake_creation.create_stake(c, new), idempotent=True)
+    ).outcome == "created"
     assert await run(lambda c: _count(c, new.id)) == 1
 
 
@@ -202,12 +205,12 @@ async def test_unknown_stays_unknown_when_the_re_run_fails(
     deadline: Deadline,
 ) -> None:  # fmt: skip
     """After a lost answer, running out of time does not turn the outcome into `nothing was done`."""
-    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, "STK", 1, None)
+    new = NewStake(await make_user("alice"), new_id(clock, entropy), UUID(int=1), 1, 5, CHOICE)
 
     async def create_late(connection: Connection) -> Creation:
         proxy.cut_answers(1)
         clock.advance(6.0)
-        return await stakes.create_stake(connection, new)
+        return await stake_creation.create_stake(connection, new)
 
     with pytest.raises(DatabaseError) as caught:
         await cut_run(create_late, idempotent=True)
@@ -235,11 +238,11 @@ async def test_violated_constraints_pass_through(run: Any) -> None:
     with pytest.raises(asyncpg.CheckViolationError) as caught:
         await run(
             lambda c: c.execute(
-                "INSERT INTO stakes (user_id, id, amount_minor, plan_id, plan_version)"
-                " VALUES (gen_random_uuid(), gen_random_uuid(), 0, 'x', 1)"
+                "INSERT INTO balances (user_id, asset, available_minor, staked_minor)"
+                " VALUES (gen_random_uuid(), 'STK', -1, 0)"
             )
         )
-    assert caught.value.constraint_name == "stakes_amount_positive"
+    assert caught.value.constraint_name == "balances_available_not_negative"
 
 
 async def test_nothing_internal_is_told(run: Any, counters: CountingCounters) -> None:

@@ -1,52 +1,50 @@
-"""A stake's dates follow from its id and its plan."""
+"""What a stake is told to be, as time passes."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from uuid import UUID
 
 import pytest
 
-from stakehold.domain.ids import new_id
-from stakehold.domain.plans import Plan
-from stakehold.domain.stakes import Stake
-from tests.support.fakes import ManualClock, SeededEntropy
+from stakehold.domain.stakes import Stake, StakeState
+from tests.support.plans import make_plan
 
-
-def moment_ms(year: int, month: int, day: int) -> int:
-    return round(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1000
-
-
-def stake_made(at_ms: int, months: int) -> Stake:
-    plan = Plan(f"STK-{months}M", 1, "STK", 8, months, 120_000, 1)
-    return Stake(new_id(ManualClock(at_ms), SeededEntropy(1)), 100_000_000_000, plan)
-
-
-@pytest.mark.parametrize(
-    ("made", "months", "matures"),
-    [
-        ((2027, 1, 31), 1, (2027, 2, 28)),
-        ((2028, 1, 31), 1, (2028, 2, 29)),
-        ((2028, 2, 29), 12, (2029, 2, 28)),
-        ((2027, 6, 15), 12, (2028, 6, 15)),
-        ((2027, 12, 31), 2, (2028, 2, 29)),
-    ],
+MIDNIGHT_MS = round(datetime(2027, 2, 28, tzinfo=UTC).timestamp()) * 1000
+STAKE = Stake(
+    id=UUID(int=1),
+    user_id=UUID(int=2),
+    amount_minor=100_000_000_000,
+    plan=make_plan(period_months=1),
+    state="active",
+    created_at_ms=MIDNIGHT_MS - 28 * 86_400_000 - 1,
+    value_date=date(2027, 1, 31),
+    maturity_date=date(2027, 2, 28),
+    origin_date=date(2027, 1, 31),
+    origin_months=1,
+    maturity_instruction="payout",
+    due_at_ms=MIDNIGHT_MS,
 )
-@pytest.mark.parametrize("into_the_day_ms", [0, 1, 43_200_000, 86_399_999])
-def test_golden_vectors(
-    made: tuple[int, int, int], months: int, matures: tuple[int, int, int], into_the_day_ms: int
-) -> None:
-    """The maturity is that of the day it was made on, whatever the time of day, 23:59:59.999 included."""
-    at_ms = moment_ms(*made) + into_the_day_ms
-    stake = stake_made(at_ms, months)
-    assert stake.created_at_ms == at_ms
-    assert stake.value_date == date(*made)
-    assert stake.maturity_date == date(*matures)
-    assert stake.matures_at_ms == moment_ms(*matures)
 
 
 def test_a_stake_matures_at_midnight() -> None:
-    """Active until the last millisecond before its maturity date, matured from its first on."""
-    stake = stake_made(moment_ms(2027, 1, 31), 1)
-    midnight_ms = moment_ms(2027, 2, 28)
-    assert stake.status_at(stake.created_at_ms) == "active"
-    assert stake.status_at(midnight_ms - 1) == "active"
-    assert stake.status_at(midnight_ms) == "matured"
-    assert stake.status_at(midnight_ms + 10**12) == "matured"
+    """Active until the last millisecond before its maturity date, matured and due from its first on."""
+    assert STAKE.matures_at_ms == MIDNIGHT_MS
+    for at_ms in (STAKE.created_at_ms, MIDNIGHT_MS - 1):
+        assert (STAKE.status_at(at_ms), STAKE.is_due(at_ms)) == ("active", False)
+    for at_ms in (MIDNIGHT_MS, MIDNIGHT_MS + 10**12):
+        assert (STAKE.status_at(at_ms), STAKE.is_due(at_ms)) == ("matured", True)
+
+
+@pytest.mark.parametrize("state", ["paid_out", "renewed", "closed_early", "cancelled"])
+def test_an_end_is_an_end(state: StakeState) -> None:
+    """What has ended stays what it is, and is never due."""
+    ended = replace(STAKE, state=state, due_at_ms=None)
+    for at_ms in (0, MIDNIGHT_MS, MIDNIGHT_MS + 10**12):
+        assert (ended.status_at(at_ms), ended.is_due(at_ms)) == (state, False)
+
+
+def test_who_leaves_early_is_due_when_the_cooldown_is_over() -> None:
+    """Maturity means nothing any more."""
+    leaving = replace(STAKE, state="unstaking", due_at_ms=MIDNIGHT_MS + 5)
+    assert leaving.status_at(MIDNIGHT_MS + 9) == "unstaking"
+    assert (leaving.is_due(MIDNIGHT_MS + 4), leaving.is_due(MIDNIGHT_MS + 5)) == (False, True)

@@ -2,7 +2,15 @@
 
 from stakehold.domain.timestamps import rfc3339
 from stakehold.http.call import NO_STORE, Answer, Call, json_answer
-from stakehold.http.schemas import ChangePassword, Refresh, SignIn, SignOut, SignUp, TokenAnswer, User
+from stakehold.http.schemas.accounts import (
+    ChangePassword,
+    Refresh,
+    SignIn,
+    SignOut,
+    SignUp,
+    TokenAnswer,
+    User,
+)
 from stakehold.services import accounts
 
 

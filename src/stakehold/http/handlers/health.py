@@ -5,7 +5,7 @@ import asyncio
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.http.call import NO_STORE, Answer, Call, json_answer
-from stakehold.http.schemas import Check, Checks, Health, Readiness
+from stakehold.http.schemas.health import Check, Checks, Health, Readiness
 from stakehold.services.context import Services
 
 _CHECK_TIMEOUT_S = 2.0

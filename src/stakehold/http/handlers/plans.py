@@ -3,7 +3,7 @@
 from stakehold.domain.money import format_amount
 from stakehold.domain.plans import format_rate
 from stakehold.http.call import Answer, Call, json_answer
-from stakehold.http.schemas import PlanItem, PlanList
+from stakehold.http.schemas.plans import PlanItem, PlanList
 from stakehold.services import plans
 
 

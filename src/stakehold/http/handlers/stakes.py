@@ -16,7 +16,7 @@ from stakehold.domain.timestamps import rfc3339
 from stakehold.http.call import NO_STORE, Answer, Call, json_answer
 from stakehold.http.idempotency import read_idempotency_key
 from stakehold.http.pages import Page, page_of
-from stakehold.http.schemas import CreateStake, ListStakes, StakeCreated, StakeItem, StakePage
+from stakehold.http.schemas.stakes import CreateStake, ListStakes, StakeCreated, StakeItem, StakePage
 from stakehold.services import stakes
 
 

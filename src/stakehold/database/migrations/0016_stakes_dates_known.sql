@@ -1,0 +1,6 @@
+ALTER TABLE stakes
+  ALTER COLUMN created_at SET NOT NULL,
+  ALTER COLUMN value_date SET NOT NULL,
+  ALTER COLUMN maturity_date SET NOT NULL,
+  ALTER COLUMN origin_date SET NOT NULL,
+  ALTER COLUMN origin_months SET NOT NULL

@@ -1,0 +1,1 @@
+CREATE INDEX IF NOT EXISTS sessions_expiry ON sessions (bucket, expires_at)

@@ -1,0 +1,14 @@
+"""The route table: every operation of the API, with its rate limit, its fences and what it answers.
+
+The quotas of the policies named here are set in limits/policies.py.
+"""
+
+from stakehold.http.operations import Operation
+from stakehold.http.routes import accounts, plans, service, stakes
+
+OPERATIONS: tuple[Operation, ...] = (
+    *accounts.OPERATIONS,
+    *stakes.OPERATIONS,
+    *plans.OPERATIONS,
+    *service.OPERATIONS,
+)
