@@ -3,6 +3,7 @@
 Only as much as runtime/worker*.py uses, without the platform's rules: tests/worker has those, in WebAssembly.
 """
 
+import asyncio
 import hashlib
 import json
 import sys
@@ -87,6 +88,49 @@ class Response:
         return dict(self.init.get("headers", []))
 
 
+class TransformStream:
+    """A TransformStream that changes nothing: a write ends when it was read; `abort` fails the reader."""
+
+    def __init__(self) -> None:
+        self.readable = self.writable = self
+        self.written: asyncio.Queue[bytes | JsException | None] = asyncio.Queue()
+        self.error: JsException | None = None
+        self._taken = asyncio.Event()
+
+    @classmethod
+    def new(cls) -> "TransformStream":
+        return cls()
+
+    def getWriter(self) -> "TransformStream":
+        return self
+
+    async def write(self, piece: bytes) -> None:
+        self.written.put_nowait(piece)
+        await self._taken.wait()
+        self._taken.clear()
+        if self.error is not None:
+            raise self.error
+
+    async def close(self) -> None:
+        self.written.put_nowait(None)
+
+    def abort(self, reason: JsException) -> None:
+        self.written.put_nowait(reason)
+
+    async def take(self) -> bytes | None:
+        """The next piece, None at the end; for the test. Raises what the stream was aborted with."""
+        piece = await asyncio.wait_for(self.written.get(), 5)
+        self._taken.set()
+        if isinstance(piece, JsException):
+            raise piece
+        return piece
+
+    def leave(self) -> None:
+        """The client goes; for the test."""
+        self.error = JsException("TypeError", "the client has gone")
+        self._taken.set()
+
+
 class WorkerEntrypoint:
     """The SDK's base class."""
 
@@ -128,6 +172,8 @@ class Platform:
             Array=SimpleNamespace(from_=lambda items, make=None: [make()] if make else list(items)),
             AbortSignal=SimpleNamespace(timeout=lambda milliseconds: milliseconds),
             Response=Response,
+            TransformStream=TransformStream,
+            Error=SimpleNamespace(new=lambda message: JsException("Error", message)),
             console=SimpleNamespace(log=self.lines.append),
             fetch=fetch,
         )

@@ -4,19 +4,20 @@ Built without settings, I/O, clock or randomness; all of these come with each re
 `scope["state"]["container"]`.
 """
 
+import contextlib
 import re
 from urllib.parse import quote
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stakehold.domain.errors import NotFoundError, OverloadedError, StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.domain.time_limit import TimeLimit
-from stakehold.domain.timing import REQUEST_DEADLINE_S
+from stakehold.domain.timing import REQUEST_DEADLINE_S, STREAM_PIECE_S, STREAM_S
 from stakehold.gate import LimitedError, limit_header, policy_header
 from stakehold.http import cors, pipeline
-from stakehold.http.call import Answer, Call, Headers
+from stakehold.http.call import Answer, AnswerCutError, Call, Headers, StreamedAnswer
 from stakehold.http.container import Container
 from stakehold.http.operations import Operation
 from stakehold.http.problems import HttpError, kind_of, problem_body, problem_headers
@@ -28,6 +29,8 @@ from stakehold.telemetry.logs import Level, RequestLine
 # What looks like a refresh token is not taken over: the id is logged. An access token is too long.
 _REQUEST_ID = re.compile(rb"(?!shr_)[A-Za-z0-9._\-]{1,128}")
 _ANSWER_TIMEOUT_S = REQUEST_DEADLINE_S + 1.0
+_PIECE_TIMEOUT_S = STREAM_PIECE_S + 1.0
+_STREAM_TIMEOUT_S = STREAM_S
 _INSTANCE_CHARACTERS_MAX = 200
 SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
@@ -93,32 +96,43 @@ class _Exchange:
         self.status = 0
 
     async def run(self) -> None:
-        """Answer, whatever happens; then write the request's line to the log."""
+        """Answer, whatever happens; then write the request's line to the log. Raises AnswerCutError."""
+        first: bytes | None = None
+        answer: Answer | StreamedAnswer
         try:
             with TimeLimit(_ANSWER_TIMEOUT_S):
                 answer = await self._answer()
+                if isinstance(answer, StreamedAnswer):
+                    first = await self._first_piece(answer)
         except ClientGoneError:
             self._log("info", gone=True)
             return
-        except StakeholdError as error:
-            answer = self._problem(error)
-        except TimeoutError:
-            changes_nothing = self.scope["method"] in ("GET", "HEAD")
-            code = "overloaded" if changes_nothing else "outcome_unknown"
-            answer = self._problem(OverloadedError("The answer took too long.", code=code, retry_after_s=1))
-        except Exception as fault:
-            self.container.log.write(
-                "fault",
-                level="error",
-                request_id=self.request_id,
-                route=self.endpoint.path,
-                **describe_fault(fault),
-            )
-            answer = self._problem(StakeholdError("Something went wrong here; it has been logged."))
+        except Exception as error:
+            answer = self._problem(self._error_of(error))
+        if isinstance(answer, StreamedAnswer):
+            await self._stream(answer, first)
+            return
         await self._send(answer)
         self._log("error" if answer.status >= 500 else "info")
 
-    async def _answer(self) -> Answer:
+    def _error_of(self, error: Exception) -> StakeholdError:
+        """What the client is told of `error`; a fault of ours is logged."""
+        if isinstance(error, StakeholdError):
+            return error
+        if isinstance(error, TimeoutError):
+            changes_nothing = self.scope["method"] in ("GET", "HEAD")
+            code = "overloaded" if changes_nothing else "outcome_unknown"
+            return OverloadedError("The answer took too long.", code=code, retry_after_s=1)
+        self.container.log.write(
+            "fault",
+            level="error",
+            request_id=self.request_id,
+            route=self.endpoint.path,
+            **describe_fault(error),
+        )
+        return StakeholdError("Something went wrong here; it has been logged.")
+
+    async def _answer(self) -> Answer | StreamedAnswer:
         self.headers = read_headers(self.scope)
         given = self.headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
@@ -149,7 +163,59 @@ class _Exchange:
         body = problem_body(error, instance=_instance(self.scope["path"]), request_id=self.request_id)
         return Answer(kind_of(error).status, body, problem_headers(error))
 
+    async def _first_piece(self, answer: StreamedAnswer) -> bytes | None:
+        """None where there is no body: nothing is made then."""
+        if self.scope["method"] == "HEAD":
+            await answer.pieces.aclose()
+            return None
+        return await anext(answer.pieces, None)
+
     async def _send(self, answer: Answer) -> None:
+        headers = self._headers(answer)
+        if answer.status not in (204, 304):
+            headers.append((b"content-length", b"%d" % len(answer.body)))
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        body = b"" if self.scope["method"] == "HEAD" else answer.body
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, answer: StreamedAnswer, first: bytes | None) -> None:
+        """Send the pieces and log the request. Raises AnswerCutError."""
+        try:
+            async with contextlib.aclosing(answer.pieces):
+                await self._send_pieces(answer, first)
+        except ClientGoneError:
+            self._log("info", gone=True)
+        except Exception as error:
+            self.error = self._error_of(error)
+            self._log("error", cut=True)
+        else:
+            self._log("info")
+            return
+        raise AnswerCutError
+
+    async def _send_pieces(self, answer: StreamedAnswer, piece: bytes | None) -> None:
+        """Send `piece`, and then each next one once the one before was taken. Raises ClientGoneError."""
+        until = Deadline(self.container.services.clock, self.started_s + _STREAM_TIMEOUT_S)
+        start = {"type": "http.response.start", "status": answer.status, "headers": self._headers(answer)}
+        await self._give(start, until)
+        while piece is not None:
+            await self._give({"type": "http.response.body", "body": piece, "more_body": True}, until)
+            with TimeLimit(until.bound_s(_PIECE_TIMEOUT_S)):
+                piece = await anext(answer.pieces, None)
+            if not until.left_s():
+                raise TimeoutError  # What never waits meets no limit.
+        await self._give({"type": "http.response.body", "body": b""}, until)
+
+    async def _give(self, message: Message, until: Deadline) -> None:
+        """Send a part of a streamed answer. Raises ClientGoneError, also for who does not take it in time."""
+        try:
+            with TimeLimit(until.bound_s(_PIECE_TIMEOUT_S)):
+                await self.send(message)
+        except OSError:  # TimeoutError is one.
+            raise ClientGoneError from None
+
+    def _headers(self, answer: Answer | StreamedAnswer) -> Headers:
+        """The answer's own headers, and those of every answer."""
         self.status = answer.status
         headers = [*answer.headers, (b"x-request-id", self.request_id.encode()), *SECURITY_HEADERS]
         headers.append(answer.content_policy or API_POLICY)
@@ -163,11 +229,7 @@ class _Exchange:
         if container.draining():
             # Else a client sends its next request into a connection that is about to be closed.
             headers.append(_LAST)
-        if answer.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(answer.body)))
-        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = b"" if self.scope["method"] == "HEAD" else answer.body
-        await self.send({"type": "http.response.body", "body": body})
+        return headers
 
     def _add_limit_headers(self, headers: Headers) -> None:
         """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of what was charged."""
@@ -180,7 +242,7 @@ class _Exchange:
             headers.append((b"ratelimit-policy", policy_header([state.policy for state in states]).encode()))
             headers.append((b"ratelimit", limit_header(states).encode()))
 
-    def _log(self, level: Level, *, gone: bool = False) -> None:
+    def _log(self, level: Level, *, gone: bool = False, cut: bool = False) -> None:
         took_s = self.container.services.clock.monotonic_s() - self.started_s
         user_id = self.call.caller_text if self.call is not None else None
         self.container.log.request(
@@ -196,6 +258,7 @@ class _Exchange:
                 event="request",
                 client_address=None if user_id else self.container.client_address(self.scope),
                 gone=gone,
+                cut=cut,
             )
         )
 

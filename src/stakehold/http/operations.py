@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from stakehold.gate import Resource
-from stakehold.http.call import Answer, Call
+from stakehold.http.call import Answer, Call, StreamedAnswer
 from stakehold.http.pages import Page
 
 
@@ -38,7 +38,7 @@ class Operation:
     summary: str
     tag: str
     outcomes: tuple[Outcome, ...]
-    handler: Callable[[Call], Awaitable[Answer]] | None = None
+    handler: Callable[[Call], Awaitable[Answer | StreamedAnswer]] | None = None
     load: Callable[[Call], Awaitable[Page]] | None = None
     page: Callable[[Call], str] | None = None
     parse: Callable[[Call], object] | None = None

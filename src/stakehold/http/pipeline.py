@@ -23,7 +23,7 @@ from stakehold.gate import (
     Policy,
     SessionRefusedError,
 )
-from stakehold.http.call import Answer, Call
+from stakehold.http.call import Answer, Call, StreamedAnswer
 from stakehold.http.pages import Page, matches
 from stakehold.http.reading import read_body, read_query
 from stakehold.security.tokens import Claims
@@ -38,7 +38,7 @@ _JSON = (b"content-type", b"application/json")
 _READ_CACHE_CONTROL = (b"cache-control", b"private, no-cache")
 
 
-async def answer(call: Call, scope: Scope, receive: Receive) -> Answer:
+async def answer(call: Call, scope: Scope, receive: Receive) -> Answer | StreamedAnswer:
     """Answer one request for an operation. Raises StakeholdError and ClientGoneError."""
     operation = call.operation
     if operation.policy is None:
@@ -120,7 +120,7 @@ async def _enter(call: Call, subject: str, limits: tuple[Policy, ...], *, whole:
     return call.entered
 
 
-async def _serve(call: Call, entered: Entered) -> Answer:
+async def _serve(call: Call, entered: Entered) -> Answer | StreamedAnswer:
     """The handler or the page, with the fence left whenever the outcome is known."""
     gate = call.container.services.gate
     outcome_known = True

@@ -6,7 +6,8 @@ with two regular expressions, that was a quarter of the time a cached read took 
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
+import socket
+import struct
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stakehold.domain.errors import MalformedRequestError
 from stakehold.http.app import SECURITY_HEADERS
+from stakehold.http.call import AnswerCutError
 from stakehold.http.problems import HttpError, kind_of, problem_body, problem_headers
 
 HEAD_TIMEOUT_S: Final = 10.0
@@ -36,6 +38,9 @@ WRITE_TIMEOUT_S: Final = 10.0
 
 CONNECTIONS_MAX: Final = 4096
 """Of one process."""
+
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER: the end of the connection is a reset, which no client takes for the end of an answer."""
 
 _CONTROLS: Final = bytes([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F])
 """What no header may hold, beside the ends of lines, which are counted."""
@@ -241,8 +246,11 @@ class _Answering:
         self._app = app
         self._start: Message | None = None
 
-    def __call__(self, scope: Scope, receive: Receive, _: Send) -> Awaitable[None]:
-        return self._app(scope, receive, self._send)
+    async def __call__(self, scope: Scope, receive: Receive, _: Send) -> None:
+        try:
+            await self._app(scope, receive, self._send)
+        except AnswerCutError:
+            self._cut()
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start" and self._start is None:
@@ -254,8 +262,38 @@ class _Answering:
         if start is not None and not cycle.response_started:
             if self._is_sent(start, message):
                 return
+            if message.get("more_body") and _ends_with_connection(cycle):
+                cycle.chunked_encoding = False  # It knows no chunks: the end of the connection ends the body.
             await cycle.send(start)  # type: ignore[arg-type]
-        await cycle.send(message)  # type: ignore[arg-type]
+        if message.get("more_body"):
+            await self._send_piece(message)
+        else:
+            await cycle.send(message)  # type: ignore[arg-type]
+
+    async def _send_piece(self, piece: Message) -> None:
+        """Send a piece of a body, and wait until the client takes more. Raises OSError when it has gone."""
+        cycle = self._cycle
+        if _ends_with_connection(cycle):
+            cycle.expected_content_length = len(piece["body"])
+        await cycle.send(piece)  # type: ignore[arg-type]
+        await cycle.flow.drain()
+        if cycle.disconnected:
+            raise ConnectionResetError("the client has gone")
+
+    def _cut(self) -> None:
+        """End the connection without the end of the answer, by which a client can tell."""
+        cycle = self._cycle
+        if cycle.response_complete or cycle.disconnected:
+            return
+        if _ends_with_connection(cycle):
+            connection = cycle.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            cycle.transport.abort()
+            return
+        cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.transport.close()
+        cycle.on_response()
 
     def _is_sent(self, start: Message, end: Message) -> bool:
         """Send a whole answer on a connection that stays open. False: it is not one, and nothing was sent."""
@@ -287,3 +325,8 @@ class _Answering:
         cycle.message_event.set()
         cycle.on_response()
         return True
+
+
+def _ends_with_connection(cycle: RequestResponseCycle) -> bool:
+    """Whether a body without a length ends where the connection does: HTTP/1.0 has no chunks."""
+    return cycle.scope["http_version"] == "1.0"

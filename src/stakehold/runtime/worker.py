@@ -11,6 +11,7 @@ from workers import WorkerEntrypoint
 
 from stakehold.domain.errors import ExternalServiceError, StakeholdError
 from stakehold.http.app import API_POLICY, SECURITY_HEADERS, create_app
+from stakehold.http.call import AnswerCutError
 from stakehold.http.handlers.health import look
 from stakehold.http.problems import kind_of, problem_body, problem_headers
 from stakehold.runtime.outside import SystemEntropy
@@ -61,13 +62,16 @@ async def _serve(exchange: Exchange, env: Any) -> None:
         handling = _isolate_of(env).for_request()
         await _app(exchange.scope(handling.container), exchange.receive, exchange.send)
         exchange.end()
+    except AnswerCutError:
+        exchange.cut()
     except SettingsError as error:
         _log_settings(error)
         await _refuse(exchange, ExternalServiceError("The service is not set up: see its log."))
     except Exception as fault:
         # The application answers its own faults: this is one of what is around it.
         worker_log().write("fault", level="error", **describe_fault(fault))
-        await _refuse(exchange, StakeholdError("Something went wrong here; it has been logged."))
+        if not exchange.cut():
+            await _refuse(exchange, StakeholdError("Something went wrong here; it has been logged."))
     if handling is not None:
         await handling.finish()
 

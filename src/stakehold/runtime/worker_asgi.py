@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import msgspec
-from js import JSON, Array, Response
+from js import JSON, Array, Error, Response, TransformStream
 from pyodide.ffi import JsException, to_js
 from starlette.types import Message, Scope
 
@@ -37,6 +37,8 @@ class Exchange:
         self._awaited = -1
         """Bytes of the body that are still to come; below zero where that is not known."""
         self._start: Message | None = None
+        self._writer: Any = None
+        """Of a body in pieces, from its first piece to its end."""
 
     def scope(self, container: Container) -> Scope:
         """The request as an ASGI application of the native server sees it, with `container` in its state.
@@ -95,36 +97,66 @@ class Exchange:
         return None if piece.done else bytes(piece.value.to_bytes())
 
     async def send(self, message: Message) -> None:
-        """Take the answer, whose body comes in one piece."""
+        """Take a part of the answer. Its body may come in pieces: each is waited for until it was taken.
+
+        Raises ConnectionResetError when the client has gone in between.
+        """
         if message["type"] == "http.response.start":
             self._start = message
             return
         start = self._start
-        if start is None or message.get("more_body", False):
-            raise RuntimeError("An answer here has a start, and a body in one piece.")
-        status, body = start["status"], message.get("body", b"")
-        init = JSON.parse(
-            _encode(
-                {
-                    "status": status,
-                    "headers": [
-                        (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
-                    ],
-                }
-            ).decode()
-        )
-        without = self._method == "HEAD" or status in _WITHOUT_BODY
-        self._answer(Response.new(None if without else to_js(body), init))
+        if start is None:
+            raise RuntimeError("An answer has a start.")
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._writer is not None:
+            await self._write(body, more)
+            return
+        without = self._method == "HEAD" or start["status"] in _WITHOUT_BODY
+        if without or not more:
+            self._answer(Response.new(None if without else to_js(body), _init(start)))
+            return
+        # It holds nothing back but the piece on its way: a write ends when the platform asks for more.
+        stream = TransformStream.new()
+        self._writer = stream.writable.getWriter()
+        self._answer(Response.new(stream.readable, _init(start)))
+        await self._write(body, more)
+
+    async def _write(self, body: bytes, more: bool) -> None:
+        # Whoever fails these with what is no Error leaves Python waiting: the application has a limit for it.
+        try:
+            if body:
+                await self._writer.write(to_js(body))
+            if not more:
+                writer, self._writer = self._writer, None
+                await writer.close()
+        except JsException:
+            self._writer = None
+            raise ConnectionResetError("the client has gone") from None
 
     def end(self) -> None:
         """The application is done. Where it has not answered, the client had gone: nobody reads this."""
         if not self.response.done():
             self._answer(Response.new(None, JSON.parse('{"status":499}')))
 
+    def cut(self) -> bool:
+        """Break off an answer in pieces, where the client sees it. False: there is none to break off."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return False
+        # Not awaited: a piece that the client does not take holds it up.
+        writer.abort(Error.new("the answer was broken off"))
+        return True
+
     def _answer(self, response: Any) -> None:
         # It is done already when the platform has given up the call, for which nobody waits then.
         if not self.response.done():
             self.response.set_result(response)
+
+
+def _init(start: Message) -> Any:
+    """Status and headers, as a Response is made with them."""
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
+    return JSON.parse(_encode({"status": start["status"], "headers": headers}).decode())
 
 
 def _parts(url: str) -> tuple[str, str, str]:

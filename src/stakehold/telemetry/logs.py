@@ -59,7 +59,9 @@ class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     client_address: str | None = None
     """Where nobody is signed in: as the limits count it, so IPv6 by its /64."""
     gone: bool = False
-    """The client closed the connection before its request was complete: there was nobody to answer."""
+    """The client closed the connection before its request or its answer was complete, or took none of it."""
+    cut: bool = False
+    """The answer had begun and was broken off: `code` says why."""
 
 
 class Stream(Protocol):

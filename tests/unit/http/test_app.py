@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from stakehold.telemetry.logs import JsonLog
 from tests.support.fakes import ManualClock, SeededEntropy
 
 Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 
 class Server:
@@ -40,8 +42,9 @@ class Server:
         headers: dict[str, str] | None = None,
         messages: list[Message] | None = None,
         http_version: str = "1.0",
+        send: Send | None = None,
     ) -> list[Message]:
-        """What the application sends; it receives `messages`, and counts them in `received`."""
+        """What the application sends, unless to `send`; it receives `messages`, counted in `received`."""
         sent: list[Message] = []
         waiting = list(messages or [{"type": "http.request", "body": b"", "more_body": False}])
 
@@ -49,7 +52,7 @@ class Server:
             self.received += 1
             return waiting.pop(0)
 
-        async def send(message: Message) -> None:
+        async def collect(message: Message) -> None:
             sent.append(message)
 
         fields = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
@@ -57,7 +60,7 @@ class Server:
             "type": "http", "method": method, "path": path, "root_path": "", "query_string": b"",
             "headers": fields, "http_version": http_version, "state": {"container": self.container},
         }  # fmt: skip
-        await create_app()(scope, receive, send)
+        await create_app()(scope, receive, send or collect)  # type: ignore[arg-type]
         return sent
 
     def log_lines(self) -> list[Message]:

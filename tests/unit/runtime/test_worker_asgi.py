@@ -1,5 +1,6 @@
 """The HTTP adapter of Workers: what the application sees of a request, and what becomes of its answer."""
 
+import asyncio
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -117,14 +118,68 @@ async def test_an_answer_becomes_one_response(
     assert response.init["headers"] == [["x-a", "1"], ["x-b", "2"]]
 
 
-async def test_what_is_not_one_whole_answer_is_refused(asgi: Any) -> None:
-    """The application answers in one piece; what does not has no business here."""
+async def test_an_answer_without_a_start_is_refused(asgi: Any) -> None:
+    """There would be no status."""
     exchange = asgi.Exchange(Request())
     with pytest.raises(RuntimeError):
         await exchange.send({"type": "http.response.body", "body": b""})
+
+
+def piece(body: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+async def test_a_body_in_pieces_is_a_stream(asgi: Any) -> None:
+    """The response is there with the first piece; each send ends when its piece was taken, and no sooner."""
+    exchange = asgi.Exchange(Request())
     await exchange.send(START)
-    with pytest.raises(RuntimeError):
-        await exchange.send({"type": "http.response.body", "body": b"", "more_body": True})
+    sending = asyncio.ensure_future(exchange.send(piece(b"one")))
+    response = await asyncio.wait_for(exchange.response, 5)
+    await asyncio.sleep(0)
+    assert not sending.done()
+    assert await response.body.take() == b"one"
+    await asyncio.wait_for(sending, 5)
+    await exchange.send(piece(b""))
+    sending = asyncio.ensure_future(exchange.send(piece(b"two", more=False)))
+    assert [await response.body.take() for _ in range(2)] == [b"two", None]
+    await asyncio.wait_for(sending, 5)
+    assert not exchange.cut()
+
+
+async def test_an_answer_that_is_cut_is_no_whole_one(asgi: Any) -> None:
+    """The stream fails, so that the platform ends the connection and not the body."""
+    exchange = asgi.Exchange(Request())
+    assert not exchange.cut()
+    await exchange.send(START)
+    sending = asyncio.ensure_future(exchange.send(piece(b"one")))
+    response = await asyncio.wait_for(exchange.response, 5)
+    assert await response.body.take() == b"one"
+    await sending
+    assert exchange.cut()
+    with pytest.raises(JsException):
+        await response.body.take()
+
+
+async def test_a_client_that_leaves_fails_the_next_piece(asgi: Any) -> None:
+    """So the application hears of it, as natively."""
+    exchange = asgi.Exchange(Request())
+    await exchange.send(START)
+    sending = asyncio.ensure_future(exchange.send(piece(b"one")))
+    response = await asyncio.wait_for(exchange.response, 5)
+    response.body.leave()
+    with pytest.raises(ConnectionResetError):
+        await sending
+    assert not exchange.cut()
+
+
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204)])
+async def test_pieces_where_there_is_no_body_are_dropped(asgi: Any, method: str, status: int) -> None:
+    """Nobody would take them."""
+    exchange = asgi.Exchange(Request(method=method))
+    await exchange.send({**START, "status": status})
+    await exchange.send(piece(b"one"))
+    await exchange.send(piece(b"two", more=False))
+    assert exchange.response.result().body is None
 
 
 async def test_an_end_without_an_answer_ends_the_call(asgi: Any) -> None:

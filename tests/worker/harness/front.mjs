@@ -84,6 +84,9 @@ export async function send(response, request, outgoing) {
 }
 
 async function sendBody(reader, outgoing) {
+  // A client that has gone takes nothing more: the worker's next write fails.
+  const gone = new Error("the client has gone");
+  outgoing.once("close", () => outgoing.writableFinished || reader.cancel(gone).catch(() => {}));
   while (!outgoing.destroyed) {
     const { done, value } = await reader.read();
     if (done) return;
