@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from stakehold.database.idempotency import Idempotency
 from stakehold.database.port import Connection, Record, RunAgainError
 from stakehold.domain.errors import ConflictError, DatabaseError
 from stakehold.domain.money import format_amount
@@ -30,15 +31,6 @@ Outcome = Literal[
     "capacity_exceeded",
     "insufficient_funds",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """A client's key, what it applies to, and the SHA-256 of what the request asked for."""
-
-    key: str
-    scope: str
-    body_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from stakehold.database import plans, stake_creation, stakes
-from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
+from stakehold.database.idempotency import Idempotency, key_reused
+from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.errors import (
     AuthenticationError,
     ConflictError,
@@ -92,11 +93,7 @@ def refusal_of(result: Creation, scale: int) -> StakeholdError:
     """What is answered when no stake was made. `scale` is of the amount's asset."""
     match result.outcome:
         case "mismatch":
-            return ValidationError(
-                "This Idempotency-Key was used before, with a different body.",
-                code="idempotency_key_reused",
-                fields=(FieldError("Idempotency-Key", "reused", "Use a new key for a new request."),),
-            )
+            return key_reused()
         case "disabled" | "session_ended":
             return AuthenticationError("The session has ended; sign in again.", code="session_ended")
         case "quote_expired":

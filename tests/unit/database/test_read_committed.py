@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 
 from stakehold.database import stake_creation, users
+from stakehold.database.idempotency import Idempotency
 from stakehold.database.port import Connection
-from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
+from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ids import new_id
 from tests.support.cockroach import COCKROACH_URL

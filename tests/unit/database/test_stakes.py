@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 
 from stakehold.database import plans, sessions, stake_creation, stakes, transactions, users
+from stakehold.database.idempotency import Idempotency
 from stakehold.database.pool import Pool
 from stakehold.database.sessions import NewSession
-from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
+from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.calendar import add_months
 from stakehold.domain.errors import ConflictError, DatabaseError
 from stakehold.domain.ids import new_id
@@ -350,7 +351,7 @@ async def test_a_session_that_was_signed_out_makes_and_replays_nothing(
 async def test_the_database_counts_months_as_the_domain_does(
     database_clock: DatabaseClock, run: Any, new_stake: Any, start: str
 ) -> None:
-    """Maturity is the value date and the plan's months, at the last millisecond of a day too; then it is due."""
+    """Maturity is the value date and the plan's months, in a day's last millisecond too; then it is due."""
     day = date.fromisoformat(start)
     await database_clock.set(midnight_ms(day) + 86_399_999)
     for months in (1, 3, 6, 12):

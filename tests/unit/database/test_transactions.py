@@ -10,9 +10,10 @@ import asyncpg
 import pytest
 
 from stakehold.database import stake_creation, transactions
+from stakehold.database.idempotency import Idempotency
 from stakehold.database.pool import Pool
 from stakehold.database.port import Connection
-from stakehold.database.stake_creation import Creation, Idempotency, NewStake, PlanChoice
+from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.errors import DatabaseError, OverloadedError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
