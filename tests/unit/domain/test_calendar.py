@@ -1,13 +1,13 @@
-"""Months are added to a day as people do it, with the day clamped to the month's end."""
+"""Months are added to a day as people do it, with the day clamped to the month's end; days are counted."""
 
-from calendar import monthrange
-from datetime import date
+from calendar import isleap, monthrange
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakehold.domain.calendar import add_months
+from stakehold.domain.calendar import add_months, days_in_leap_years, fewest_days
 
 DAYS = st.dates(date(1970, 1, 1), date(2900, 12, 31))
 MONTHS = st.integers(0, 240)
@@ -51,3 +51,33 @@ def test_the_order_of_days_is_kept(one: date, other: date, months: int) -> None:
 def test_longer_terms_end_later(day: date, months: int) -> None:
     """One more month always ends later."""
     assert add_months(day, months) < add_months(day, months + 1)
+
+
+@given(DAYS, st.integers(0, 1500))
+def test_days_are_counted_in_the_year_they_lie_in(first: date, days: int) -> None:
+    """One by one, the days of leap years are as many as are counted; the end itself is not among them."""
+    end = first + timedelta(days)
+    counted = sum(isleap((first + timedelta(number)).year) for number in range(days))
+    assert days_in_leap_years(first, end) == counted
+
+
+def test_leap_days_of_centuries() -> None:
+    """2000 is a leap year and 2100 is none; the last day there is, is no obstacle."""
+    assert days_in_leap_years(date(2000, 1, 1), date(2001, 1, 1)) == 366
+    assert days_in_leap_years(date(2100, 1, 1), date(2101, 1, 1)) == 0
+    assert days_in_leap_years(date(1999, 12, 31), date(2100, 12, 31)) == 25 * 366
+    assert days_in_leap_years(date.min, date.max) == 2424 * 366
+
+
+@pytest.mark.parametrize(
+    ("months", "days"), [(1, 28), (2, 59), (3, 89), (6, 181), (12, 365), (48, 1460), (1200, 36_524)]
+)
+def test_the_shortest_of_so_many_months(months: int, days: int) -> None:
+    """One month has at least 28 days; four years around 2100 have 1460."""
+    assert fewest_days(months) == days
+
+
+@given(DAYS, MONTHS)
+def test_no_start_makes_months_shorter(day: date, months: int) -> None:
+    """Not one at a month's end either, from where days are cut off."""
+    assert (add_months(day, months) - day).days >= fewest_days(months)
