@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from stakehold.database import users
 from stakehold.database.migrate import MigrationError, migrate, pending_at
+from stakehold.domain.accounts import ADMIN, Scope
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import rfc3339
@@ -24,7 +25,8 @@ from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.serve import run_serve
 from stakehold.runtime.settings import Settings, SettingsError, load_settings
 from stakehold.runtime.supervisor import PortBusyError
-from stakehold.services.accounts import add_user, checked_credentials, set_user_status
+from stakehold.services.accounts import add_user, checked_credentials, set_user_scope, set_user_status
+from stakehold.services.context import Services
 
 _COMMAND_TIMEOUT_S = 30.0
 _USERS_A_TIME = 500
@@ -86,9 +88,13 @@ def _parser() -> argparse.ArgumentParser:
         ("add", _users_add, "Make a user; the password is asked for, or read from standard input."),
         ("disable", _users_disable, "Refuse a user from the next request on."),
         ("enable", _users_enable, "Let a disabled user in again."),
+        ("grant", _users_grant, "Make a user an operator; their sessions end, and they sign in again."),
+        ("revoke", _users_revoke, "Let a user be an operator no longer, from the next request on."),
     ):
         action = actions.add_parser(name, help=summary, description=summary)
         action.add_argument("username")
+        if name in ("grant", "revoke"):
+            action.add_argument("scope", choices=[ADMIN])
         action.set_defaults(run=run)
     listing = actions.add_parser("list", help="Show users by name.", description="Show users by name.")
     listing.set_defaults(run=_users_list)
@@ -147,16 +153,35 @@ def _users_enable(options: argparse.Namespace) -> int:
 
 
 def _set_status(username: str, status: users.Status) -> int:
-    async def change(container: NativeContainer, deadline: Deadline) -> int:
-        await set_user_status(container.services, username, status, deadline)
-        print(f"{username} is {status}")
+    return _change_user(
+        lambda services, deadline: set_user_status(services, username, status, deadline),
+        f"{username} is {status}",
+    )
+
+
+def _users_grant(options: argparse.Namespace) -> int:
+    return _set_scope(options.username, options.scope, f"{options.username} has {options.scope}")
+
+
+def _users_revoke(options: argparse.Namespace) -> int:
+    return _set_scope(options.username, "", f"{options.username} has no {options.scope}")
+
+
+def _set_scope(username: str, scope: Scope, done: str) -> int:
+    return _change_user(lambda services, deadline: set_user_scope(services, username, scope, deadline), done)
+
+
+def _change_user(change: Callable[[Services, Deadline], Awaitable[None]], done: str) -> int:
+    async def run(container: NativeContainer, deadline: Deadline) -> int:
+        await change(container.services, deadline)
+        print(done)
         if container.services.gate.state == "down":
             return _complain(
                 "Redis was away: what it has cached may hold for up to 20 minutes. Run this again."
             )
         return 0
 
-    return _with_container(change)
+    return _with_container(run)
 
 
 def _users_list(_: argparse.Namespace) -> int:
@@ -166,7 +191,8 @@ def _users_list(_: argparse.Namespace) -> int:
             read = functools.partial(users.list_users, after=after, limit=_USERS_A_TIME)
             found = await container.services.read(read, deadline)
             for user in found:
-                print(user.id, user.status, rfc3339(user.created_at_ms), user.username, sep="\t")
+                made = rfc3339(user.created_at_ms)
+                print(user.id, user.status, made, user.username, user.scope or "-", sep="\t")
             if len(found) < _USERS_A_TIME:
                 return 0
             after = found[-1].username

@@ -21,6 +21,7 @@ import httpx
 
 from stakehold.database import sessions, users
 from stakehold.database.sessions import NewSession
+from stakehold.domain.accounts import Scope
 from stakehold.domain.ids import new_id
 from stakehold.redis.port import Reply
 from stakehold.redis.resp import RespRedis
@@ -116,7 +117,7 @@ class Service:
         body = answer.json()
         return Person(self, username, password, body["token"], body["refreshToken"])
 
-    async def enrol(self, username: str | None = None) -> Person:
+    async def enrol(self, username: str | None = None, scope: Scope = "") -> Person:
         """A user with a session, put straight into the database: what signing up and in leads to, at once."""
         username = username or f"person-{next(_names)}"
         clock, entropy = _MachineClock(), _MachineEntropy()
@@ -126,13 +127,17 @@ class Service:
         connection = await asyncpg.connect(self.database_url)
         try:
             assert await users.insert_user(connection, user_id, username, PASSWORD_HASH)
-            session = NewSession(user_id, session_id, 1, refresh.hash(), expires_at_ms)
+            if scope:
+                await users.set_scope(connection, username, scope)
+            epoch = 2 if scope else 1
+            session = NewSession(user_id, session_id, epoch, refresh.hash(), expires_at_ms)
             assert await sessions.insert_session(connection, session)
         finally:
             await connection.close()
-        return Person(self, username, PASSWORD, self.token(user_id, session_id), refresh.encode())
+        token = self.token(user_id, session_id, epoch, scope)
+        return Person(self, username, PASSWORD, token, refresh.encode())
 
-    def token(self, user_id: UUID, session_id: UUID, epoch: int = 1) -> str:
+    def token(self, user_id: UUID, session_id: UUID, epoch: int = 1, scope: str = "") -> str:
         """An access token as the service signs them."""
         tokens = AccessTokens(
             secret=self.settings["JWT_SECRET"],
@@ -140,7 +145,7 @@ class Service:
             clock=_MachineClock(),
             entropy=_MachineEntropy(),
         )
-        return tokens.issue(user_id, session_id, epoch)
+        return tokens.issue(user_id, session_id, epoch, scope)
 
     async def log(self) -> list[str]:
         """The lines of its log since the last call, those of every request that was answered included."""

@@ -130,6 +130,24 @@ async def _add_users(database_url: str, count: int) -> None:
         await connection.close()
 
 
+async def test_operators_are_made_and_unmade(
+    bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database_url: str, redis_url: str
+) -> None:
+    """`grant` and `revoke` say what is so now, the list shows it, and there is no other scope to have."""
+    bare.setenv("DATABASE_URL", database_url)
+    bare.setenv("REDIS_URL", redis_url)
+    async with running_service(database_url, redis_url) as service:
+        await service.enrol("ada")
+        for action, said, shown in (("grant", "ada has admin", "admin"), ("revoke", "ada has no admin", "-")):
+            assert await asyncio.to_thread(status_of, "users", action, "ada", "admin") == 0
+            assert capfd.readouterr().out.splitlines() == [said]
+            assert await asyncio.to_thread(status_of, "users", "list") == 0
+            [line] = capfd.readouterr().out.splitlines()
+            assert line.split("\t")[1:] == ["active", line.split("\t")[2], "ada", shown]
+        assert await asyncio.to_thread(status_of, "users", "grant", "nobody", "admin") == 1
+        assert await asyncio.to_thread(status_of, "users", "grant", "ada", "root") == 2
+
+
 async def test_an_enabled_user_is_let_in_again(
     bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], database_url: str, redis_url: str
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from stakehold.database.port import Connection
+from stakehold.domain.accounts import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,11 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What came of presenting a refresh token, and the epoch of its session (0 when refused)."""
+    """What came of presenting a refresh token; its session's epoch (0 when refused); its user's scope."""
 
     outcome: Literal["rotated", "spent", "refused"]
     epoch: int
+    scope: Scope = ""
 
 
 _INSERT = """
@@ -72,7 +74,7 @@ SELECT CASE WHEN EXISTS (SELECT 1 FROM spent) THEN 'rotated'
                           WHERE t.user_id = $1::UUID AND t.session_id = $2::UUID AND t.token_hash = $3::BYTEA)
                  THEN 'spent'
             ELSE 'refused' END AS outcome,
-       s.epoch
+       s.epoch, u.scope
   FROM sessions s JOIN users u ON u.id = s.user_id
  WHERE s.user_id = $1::UUID AND s.id = $2::UUID
 """
@@ -90,7 +92,7 @@ async def rotate(
     row = await connection.fetchrow(_ROTATE, user_id, session_id, old_hash, new_hash)
     if row is None or row["outcome"] == "refused":
         return Rotation("refused", 0)
-    return Rotation(row["outcome"], row["epoch"])
+    return Rotation(row["outcome"], row["epoch"], row["scope"])
 
 
 # The last of a full set of revoked sessions takes all the user's sessions with it, so that what a reader must

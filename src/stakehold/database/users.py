@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from stakehold.database.port import Connection, RunAgainError
+from stakehold.database.port import Connection, Record, RunAgainError
 from stakehold.database.sessions import NewSession
-from stakehold.domain.accounts import UserState
+from stakehold.domain.accounts import Scope, UserState
 from stakehold.domain.errors import ConflictError
 from stakehold.domain.ids import created_at_ms
 
@@ -25,6 +25,7 @@ class Credentials:
     password_hash: str
     status: Status
     epoch: int
+    scope: Scope = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Profile:
     id: UUID
     username: str
     status: Status
+    scope: Scope = ""
 
     @property
     def created_at_ms(self) -> int:
@@ -61,10 +63,10 @@ async def insert_user(connection: Connection, user_id: UUID, username: str, pass
 
 
 _CREDENTIALS = """
-SELECT u.id, u.username, u.password_hash, u.status, u.epoch FROM users u WHERE u.username = $1::TEXT
+SELECT u.id, u.username, u.password_hash, u.status, u.epoch, u.scope FROM users u WHERE u.username = $1::TEXT
 """
 _CREDENTIALS_BY_ID = """
-SELECT u.id, u.username, u.password_hash, u.status, u.epoch FROM users u WHERE u.id = $1::UUID
+SELECT u.id, u.username, u.password_hash, u.status, u.epoch, u.scope FROM users u WHERE u.id = $1::UUID
 """
 
 
@@ -82,7 +84,9 @@ async def _credentials(connection: Connection, statement: str, key: str | UUID) 
     row = await connection.fetchrow(statement, key)
     if row is None:
         return None
-    return Credentials(row["id"], row["username"], row["password_hash"], row["status"], row["epoch"])
+    return Credentials(
+        row["id"], row["username"], row["password_hash"], row["status"], row["epoch"], row["scope"]
+    )
 
 
 _STATE = f"""
@@ -108,17 +112,17 @@ async def load_user_state(connection: Connection, user_id: UUID) -> UserState | 
     return UserState(status=rows[0]["status"], epoch=rows[0]["epoch"], revoked_sessions=revoked)
 
 
-_PROFILE = "SELECT u.id, u.username, u.status FROM users u WHERE u.id = $1::UUID"
+_PROFILE = "SELECT u.id, u.username, u.status, u.scope FROM users u WHERE u.id = $1::UUID"
 
 
 async def load_profile(connection: Connection, user_id: UUID) -> Profile | None:
     """The user's own record."""
     row = await connection.fetchrow(_PROFILE, user_id)
-    return None if row is None else Profile(row["id"], row["username"], row["status"])
+    return None if row is None else _profile(row)
 
 
 _LIST = """
-SELECT u.id, u.username, u.status FROM users u
+SELECT u.id, u.username, u.status, u.scope FROM users u
  WHERE $1::TEXT IS NULL OR u.username > $1::TEXT
  ORDER BY u.username LIMIT $2::INT8
 """
@@ -127,7 +131,11 @@ SELECT u.id, u.username, u.status FROM users u
 async def list_users(connection: Connection, after: str | None, limit: int) -> list[Profile]:
     """At most `limit` users by name, those after the name `after`."""
     rows = await connection.fetch(_LIST, after, limit)
-    return [Profile(row["id"], row["username"], row["status"]) for row in rows]
+    return [_profile(row) for row in rows]
+
+
+def _profile(row: Record) -> Profile:
+    return Profile(row["id"], row["username"], row["status"], row["scope"])
 
 
 # Disabling raises the epoch too: enabling the user again must not bring old tokens back.
@@ -147,6 +155,40 @@ async def set_status(connection: Connection, username: str, status: Status) -> U
     """
     changed: UUID | None = await connection.fetchval(_SET_STATUS, username, status)
     return changed
+
+
+# A token says what its user may do: whoever may do more or less from now on signs in again.
+_SET_SCOPE = """
+UPDATE users
+   SET scope = $2::TEXT,
+       epoch = epoch + CASE WHEN scope <> $2::TEXT THEN 1 ELSE 0 END
+ WHERE username = $1::TEXT
+RETURNING id
+"""
+
+
+async def set_scope(connection: Connection, username: str, scope: Scope) -> UUID | None:
+    """Grant a scope, or take it with ''; the user's id, or None when there is no such user.
+
+    A change ends every session of the user for good.
+    """
+    changed: UUID | None = await connection.fetchval(_SET_SCOPE, username, scope)
+    return changed
+
+
+_IS_OPERATOR = """
+SELECT EXISTS (
+  SELECT 1 FROM users u
+   WHERE u.id = $1::UUID AND u.status = 'active' AND u.scope = 'admin' AND u.epoch = $2::INT8)
+"""
+
+
+async def is_operator(connection: Connection, user_id: UUID, epoch: int) -> bool:
+    """Whether the user is an operator now, under the epoch of their token.
+
+    For the transaction that writes as an operator: a token alone may be older than what it says.
+    """
+    return bool(await connection.fetchval(_IS_OPERATOR, user_id, epoch))
 
 
 _REHASH = """

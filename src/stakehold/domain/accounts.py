@@ -2,7 +2,7 @@
 
 import unicodedata
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from stakehold.domain.common_passwords import COMMON_PASSWORDS
 
@@ -12,6 +12,11 @@ NEW_PASSWORD_CHARACTERS_MIN = 8
 NEW_PASSWORD_CHARACTERS_MAX = 128
 PASSWORD_CHARACTERS_MAX = 1024
 """At sign-in, before normalisation: bounds the work, and tells nothing about anyone's password."""
+
+Scope = Literal["", "admin"]
+"""What a user may do beyond their own affairs: nothing, or what operators do."""
+
+ADMIN: Final = "admin"
 
 _PUNCTUATION = frozenset("._-+@")
 # Letters and marks that show nothing, so that two names would look alike (Default_Ignorable_Code_Point of

@@ -68,6 +68,18 @@ class ForbiddenError(StakeholdError):
     default_code = "forbidden"
 
 
+class InsufficientScopeError(ForbiddenError):
+    """The caller's token, or the caller by now, has not the scope that this needs (403)."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(
+            f"This needs an access token with the scope {scope}.",
+            code="insufficient_scope",
+            extra={"scope": scope},
+        )
+
+
 class NotFoundError(StakeholdError):
     """There is no such thing, or it is another user's (404)."""
 

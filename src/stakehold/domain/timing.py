@@ -13,7 +13,7 @@ REDIS_TIMEOUT_S = 1.0
 """One trip to Redis, retries included."""
 
 STREAM_PIECE_S = 8.0
-"""To make the next piece of a streamed answer; its first is bounded by the request's deadline."""
+"""To make the next piece of a streamed answer, and to take one; the first has the request's deadline."""
 
 STREAM_S = 60.0
 """From the head of a request to the last piece of its streamed answer."""

@@ -19,11 +19,12 @@ PageKind = Literal["fresh", "stale", "miss", "bypass", "down"]
 
 @dataclass(slots=True)
 class Caller:
-    """Who a verified token says is calling."""
+    """Who a verified token says is calling, and with what scope ('' for most)."""
 
     user_id: UUID
     session_id: str
     epoch: int
+    scope: str = ""
 
 
 @dataclass(slots=True)

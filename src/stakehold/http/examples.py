@@ -25,6 +25,7 @@ _PROBLEM_FIELDS: Final[dict[str, tuple[FieldError, ...]]] = {
 }
 _PROBLEM_EXTRA: Final[dict[str, dict[str, Any]]] = {
     "unknown_period": {"periods": ["1", "3", "6", "12"]},
+    "insufficient_scope": {"scope": "admin"},
     "rate_limited": {"violated-policies": ["stake-create"]},
 }
 

@@ -110,6 +110,9 @@ _EXTRA_MEMBERS: Final[dict[str, Json]] = {
             "items": {"type": "string"},
         }
     },
+    "insufficient_scope": {
+        "scope": {"description": "The scope that the access token needs.", "type": "string"}
+    },
     "rate_limited": {
         "violated-policies": {
             "description": "The names of the limits that are used up.",
@@ -243,7 +246,7 @@ def _operation(operation: Operation) -> Json:
         "operationId": operation.id,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": [{"bearer": []}] if operation.signed_in else [],
+        "security": [{"bearer": [operation.scope] if operation.scope else []}] if operation.signed_in else [],
         "parameters": list(_parameters(operation)),
     }
     if operation.body is not None:
@@ -312,6 +315,8 @@ def _failure(status: int, kinds: Sequence[ProblemKind], limited: bool) -> Json:
     """The answer for all problems of one status that an operation may have."""
     headers = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])
     codes = [kind.code for kind in kinds]
+    if codes == ["insufficient_scope"]:
+        headers = ["WWW-Authenticate"]
     members: Json = {"status": {"const": status}, "code": {"enum": codes}}
     for code in codes:
         members |= _EXTRA_MEMBERS.get(code, {})

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from stakehold.domain.accounts import Scope
 from stakehold.gate import Resource
 from stakehold.http.call import Answer, Call, StreamedAnswer
 from stakehold.http.pages import Page
@@ -28,8 +29,9 @@ class Operation:
     `policy` is the rate limit charged beside `global`; without one the operation is never limited. Who is
     not signed in pays by address; `charges_user` lets a valid token pay for a call that needs none.
     `parse` checks what a schema cannot say, before anything is asked of a store; what it returns is
-    `Call.parsed`. A read that may be answered from the cache has `page`, which names its entry, and `load` in
-    place of a handler. `fences` are what a write opens.
+    `Call.parsed`. `scope` is what the token of who is signed in must have; a write asks `users.is_operator`
+    again, in its transaction. A read that may be answered from the cache has `page`, which names its entry,
+    and `load` in place of a handler. `fences` are what a write opens.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Operation:
     problems: tuple[str, ...] = ()
     policy: str | None = None
     signed_in: bool = False
+    scope: Scope | None = None
     charges_user: bool = False
     body: type[msgspec.Struct] | None = None
     body_optional: bool = False
@@ -57,6 +60,8 @@ class Operation:
         codes = [*self.problems]
         if self.signed_in:
             codes += ["missing_token", "invalid_token", "token_expired", "session_ended"]
+        if self.scope:
+            codes.append("insufficient_scope")
         if self.body:
             codes += ["request_timeout", "content_too_large", "unsupported_media_type", "validation_error"]
         if self.query or self.idempotent:

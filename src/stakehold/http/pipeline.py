@@ -1,6 +1,6 @@
 """The order of a request: token, body, gate, service, gate again, answer.
 
-    verify the token → validate query and body → gate.enter → session → handler or page → gate.leave → answer
+    verify the token → check scope, query, body → gate.enter → session → handler or page → gate.leave → answer
 
 A body that is not valid is still counted, and opens no fence. Every exit whose outcome is known leaves the
 gate; after an unknown outcome the fence is left to expire, so that no reader caches what may still change.
@@ -11,7 +11,7 @@ import dataclasses
 
 from starlette.types import Receive, Scope
 
-from stakehold.domain.errors import AuthenticationError, DatabaseError, StakeholdError
+from stakehold.domain.errors import AuthenticationError, DatabaseError, InsufficientScopeError, StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timing import REQUEST_DEADLINE_S
 from stakehold.gate import (
@@ -53,7 +53,7 @@ async def answer(call: Call, scope: Scope, receive: Receive) -> Answer | Streame
             # Nobody is signed in: the address pays, from what it has for everything together.
             await _enter(call, _address(call, scope), limits[1:])
             raise
-        call.caller = Caller(user_id=claims.user_id, session_id=claims.session_id, epoch=claims.epoch)
+        call.caller = Caller(claims.user_id, claims.session_id, claims.epoch, claims.scope)
         call.caller_text = claims.sub
         subject = f"u:{claims.sub}"
     else:
@@ -61,7 +61,7 @@ async def answer(call: Call, scope: Scope, receive: Receive) -> Answer | Streame
         if operation.charges_user and b"authorization" in call.headers:
             with contextlib.suppress(AuthenticationError):
                 subject = f"u:{_verify_token(call).sub}"
-    refused = await _read(call, scope["query_string"], receive)
+    refused = _missing_scope(call) or await _read(call, scope["query_string"], receive)
     try:
         entered = await _enter(call, subject, limits, whole=refused is None)
     except SessionRefusedError:
@@ -90,6 +90,14 @@ def _verify_token(call: Call) -> Claims:
     except UnicodeDecodeError:
         raise AuthenticationError("The access token is not valid.", code="invalid_token") from None
     return call.container.services.tokens.verify(token)
+
+
+def _missing_scope(call: Call) -> StakeholdError | None:
+    """What is wrong with the caller's scope, to be raised once it was counted."""
+    needed = call.operation.scope
+    if needed is None or needed in call.signed_in().scope.split(" "):
+        return None
+    return InsufficientScopeError(needed)
 
 
 async def _read(call: Call, query_string: bytes, receive: Receive) -> StakeholdError | None:

@@ -53,6 +53,12 @@ _KINDS = (
         "invalid_refresh_token", 401, "Refresh refused", "The refresh token is unknown, spent or expired."
     ),
     ProblemKind("forbidden", 403, "Not allowed", "The caller may not do this."),
+    ProblemKind(
+        "insufficient_scope",
+        403,
+        "Insufficient scope",
+        "The access token has not the `scope` that this needs.",
+    ),
     ProblemKind("sign_up_closed", 403, "Sign-up closed", "This service takes no new users by itself."),
     ProblemKind("wrong_password", 403, "Wrong password", "The current password is not right."),
     ProblemKind("not_found", 404, "Not found", "There is no such thing, or it is another user's."),
@@ -167,6 +173,9 @@ def problem_headers(error: errors.StakeholdError) -> list[tuple[bytes, bytes]]:
         challenge = b'Bearer realm="stakehold"'
         if kind.code in ("invalid_token", "token_expired", "session_ended"):
             challenge += b', error="invalid_token"'
+        headers.append((b"www-authenticate", challenge))
+    if isinstance(error, errors.InsufficientScopeError):
+        challenge = f'Bearer realm="stakehold", error="insufficient_scope", scope="{error.scope}"'.encode()
         headers.append((b"www-authenticate", challenge))
     if isinstance(error, HttpError) and error.allow is not None:
         headers.append((b"allow", error.allow.encode()))

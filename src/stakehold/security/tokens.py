@@ -32,20 +32,27 @@ VERIFIED_TOKENS_MAX: Final = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says. `expires_at_s` counts from the Unix epoch; `sub` is the user's id."""
+    """What a verified token says. `expires_at_s` counts from the Unix epoch; `sub` is the user's id.
+
+    `scope` is what the user could do beyond their own affairs when the token was made; '' is nothing.
+    """
 
     user_id: UUID
     session_id: str
     epoch: int
     expires_at_s: int
     sub: str
+    scope: str = ""
 
 
 _Seconds = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
-class _Payload(msgspec.Struct, frozen=True):
-    """A token's claims, all required. Others are ignored, so that processes of two versions run together."""
+class _Payload(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A token's claims, required but for `scope` (RFC 9068, section 2.2.3), which few users have.
+
+    Others are ignored, so that processes of two versions run together.
+    """
 
     iss: str
     aud: str
@@ -56,6 +63,7 @@ class _Payload(msgspec.Struct, frozen=True):
     jti: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     sid: str
     epoch: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    scope: str = ""
 
 
 class AccessTokens:
@@ -89,8 +97,8 @@ class AccessTokens:
         self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
         self._verified: dict[str, Claims] = {}
 
-    def issue(self, user_id: UUID, session_id: UUID, epoch: int) -> str:
-        """A new token for a user's session."""
+    def issue(self, user_id: UUID, session_id: UUID, epoch: int, scope: str = "") -> str:
+        """A new token for the session of a user who has `scope` under this epoch."""
         now_s = self._clock.now_ms() // 1000
         payload = _Payload(
             iss=self._issuer,
@@ -102,6 +110,7 @@ class AccessTokens:
             jti=_base64url(self._entropy.random_bytes(16)),
             sid=str(session_id),
             epoch=epoch,
+            scope=scope,
         )
         return self._signatures.encode(msgspec.json.encode(payload), self._key, ALGORITHM, self._headers)
 
@@ -154,6 +163,7 @@ class AccessTokens:
             epoch=payload.epoch,
             expires_at_s=payload.exp,
             sub=payload.sub,
+            scope=payload.scope,
         )
 
 

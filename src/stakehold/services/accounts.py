@@ -1,16 +1,18 @@
 """Accounts: signing up, in and out, and what an operator does with users."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from stakehold.database import sessions, users
+from stakehold.database.port import Connection
 from stakehold.database.sessions import NewSession
 from stakehold.database.users import Credentials
 from stakehold.database.users import Profile as Profile  # what `profile` and `sign_up` return
 from stakehold.domain import accounts as rules
+from stakehold.domain.accounts import Scope
 from stakehold.domain.errors import (
     AuthenticationError,
     ConflictError,
@@ -86,7 +88,7 @@ async def sign_in(
             )
     assert credentials is not None
     await _rehash_if_needed(services, credentials, password, deadline)
-    session, tokens = await _start_session(services, credentials.user_id, credentials.epoch, deadline)
+    session, tokens = await _start_session(services, credentials, deadline)
     caller = Caller(user_id=session.user_id, session_id=str(session.id), epoch=session.epoch)
     await store_user_entry(services, caller, request_id, deadline)
     return tokens
@@ -149,20 +151,20 @@ def _new_session(services: Services, user_id: UUID, epoch: int) -> tuple[NewSess
     return session, token
 
 
-def _tokens(services: Services, token: RefreshToken, epoch: int) -> Tokens:
-    access = services.tokens.issue(token.user_id, token.session_id, epoch)
+def _tokens(services: Services, token: RefreshToken, epoch: int, scope: Scope) -> Tokens:
+    access = services.tokens.issue(token.user_id, token.session_id, epoch, scope)
     return Tokens(access, services.tokens.ttl_s, token.encode())
 
 
 async def _start_session(
-    services: Services, user_id: UUID, epoch: int, deadline: Deadline
+    services: Services, credentials: Credentials, deadline: Deadline
 ) -> tuple[NewSession, Tokens]:
-    session, token = _new_session(services, user_id, epoch)
+    session, token = _new_session(services, credentials.user_id, credentials.epoch)
     started = await services.run(lambda connection: sessions.insert_session(connection, session), deadline)
     if not started:
-        # Disabled, or signed out everywhere, between the two statements.
+        # Disabled, signed out everywhere or given another scope between the two statements.
         raise AuthenticationError("The username and password do not go together.", code="invalid_credentials")
-    return session, _tokens(services, token, epoch)
+    return session, _tokens(services, token, session.epoch, credentials.scope)
 
 
 async def refresh(services: Services, presented: str, deadline: Deadline) -> Tokens:
@@ -177,7 +179,7 @@ async def refresh(services: Services, presented: str, deadline: Deadline) -> Tok
         deadline,
     )
     if result.outcome == "rotated":
-        return _tokens(services, new, result.epoch)
+        return _tokens(services, new, result.epoch, result.scope)
     if result.outcome == "spent":
         services.counters.count("refresh_reuse")
         async with services.gate.fence((old.user_id,), "account"):
@@ -226,7 +228,8 @@ async def change_password(
     )
     if not changed:
         raise ConflictError("The password or the sessions changed meanwhile; sign in again.")
-    return _tokens(services, token, session.epoch)
+    # Had the scope changed meanwhile, so had the epoch, and the password would not have.
+    return _tokens(services, token, session.epoch, credentials.scope)
 
 
 async def profile(services: Services, caller: Caller, deadline: Deadline) -> Profile:
@@ -241,12 +244,31 @@ async def set_user_status(
     services: Services, username: str, status: Literal["active", "disabled"], deadline: Deadline
 ) -> None:
     """Enable or disable a user; takes effect on the user's next request. Raises NotFoundError."""
+    await _change_user(
+        services, username, lambda connection, name: users.set_status(connection, name, status), deadline
+    )
+
+
+async def set_user_scope(services: Services, username: str, scope: Scope, deadline: Deadline) -> None:
+    """Grant a scope, or take it with ''; a change ends the user's sessions. Raises NotFoundError."""
+    await _change_user(
+        services, username, lambda connection, name: users.set_scope(connection, name, scope), deadline
+    )
+
+
+async def _change_user(
+    services: Services,
+    username: str,
+    change: Callable[[Connection, str], Awaitable[object]],
+    deadline: Deadline,
+) -> None:
+    """Change a user's row by the normalised name, behind the fence of the user entry."""
     name = rules.normalise_username(username)
     credentials = await services.read(lambda connection: users.find_credentials(connection, name), deadline)
     if credentials is None:
         raise NotFoundError(f"There is no user {name!r}.")
     async with services.gate.fence((credentials.user_id,), "account"):
-        await services.run(lambda connection: users.set_status(connection, name, status), deadline)
+        await services.run(lambda connection: change(connection, name), deadline)
 
 
 def checked_credentials(username: str, password: str) -> tuple[str, str]:

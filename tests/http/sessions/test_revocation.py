@@ -29,7 +29,11 @@ async def _sign_out_everywhere(person: Person) -> None:
     assert (await person.post("/api/auth/logout", {"all": True})).status_code == 204
 
 
-ENDS = pytest.mark.parametrize("end", [_disable, _change_password, _sign_out, _sign_out_everywhere])
+async def _grant(person: Person) -> None:
+    await person.service.operate("users", "grant", person.username, "admin")
+
+
+ENDS = pytest.mark.parametrize("end", [_disable, _change_password, _sign_out, _sign_out_everywhere, _grant])
 
 
 async def _refused_everywhere(person: Person) -> None:

@@ -4,8 +4,9 @@ import pytest
 
 from tests.http.conftest import ROOMY, StartService
 from tests.support.fakes import ManualClock
+from tests.support.forged_tokens import parts
 from tests.support.native import JWT_SECRET, running_service
-from tests.support.service import Person, assert_problem
+from tests.support.service import Person, Service, assert_problem
 
 NEXT_SECRET = "the-next-one-0d6c2f8b7a1e4593cc01"
 
@@ -46,3 +47,15 @@ async def test_the_scheme_is_in_any_case(person: Person, scheme: str) -> None:
     """`Bearer` is a scheme's name, and those are compared without regard to case (RFC 9110, section 11.1)."""
     answer = await person.get("/api/me", headers={"Authorization": f"{scheme} {person.token}"})
     assert answer.status_code == 200
+
+
+async def test_an_operators_tokens_have_the_scope(roomy_service: Service) -> None:
+    """Signed in or refreshed after the grant; without it there is no such claim."""
+    person = await roomy_service.enrol()
+    assert "scope" not in parts(person.token)[1]
+    await roomy_service.operate("users", "grant", person.username, "admin")
+    again = await roomy_service.sign_in(person.username, person.password)
+    assert parts(again.token)[1]["scope"] == "admin"
+    answer = await roomy_service.client.post("/api/auth/refresh", json={"refreshToken": again.refresh_token})
+    assert parts(answer.json()["token"])[1]["scope"] == "admin"
+    assert (await again.get("/api/me")).status_code == 200

@@ -65,6 +65,38 @@ async def test_disabling_shows_in_the_state(run: Any, make_user: MakeUser) -> No
     assert await run(lambda c: users.load_user_state(c, UUID(int=0))) is None
 
 
+async def test_a_scope_is_the_databases_to_tell(run: Any, make_user: MakeUser) -> None:
+    """An operator is who has the scope under the epoch of the token, and is not disabled; nobody else."""
+    alice, bob = await make_user("alice"), await make_user("bob")
+    assert await run(lambda c: users.set_scope(c, "alice", "admin")) == alice
+    assert await run(lambda c: users.is_operator(c, alice, 2)) is True
+    assert await run(lambda c: users.is_operator(c, alice, 1)) is False
+    assert await run(lambda c: users.is_operator(c, bob, 1)) is False
+    assert await run(lambda c: users.is_operator(c, UUID(int=0), 1)) is False
+    assert [user.scope for user in await run(lambda c: users.list_users(c, None, 9))] == ["admin", ""]
+    await run(lambda c: users.set_status(c, "alice", "disabled"))
+    assert await run(lambda c: users.is_operator(c, alice, 3)) is False
+
+
+async def test_a_change_of_scope_ends_every_session_once(
+    run: Any, make_user: MakeUser, clock: ManualClock, entropy: SeededEntropy
+) -> None:
+    """Tokens say what their user may do: older ones are refused. Run again, it ends nothing more."""
+    alice = await make_user("alice")
+    for epoch, scope in ((1, "admin"), (2, "")):
+        session = new_session(clock, entropy, alice, epoch)
+        assert await run(lambda c, session=session: sessions.insert_session(c, session))
+        for _ in range(2):
+            assert await run(lambda c, scope=scope: users.set_scope(c, "alice", scope)) == alice
+        state = await run(lambda c: users.load_user_state(c, alice))
+        assert state.epoch == epoch + 1
+        assert state.refuses(epoch, str(session.id))
+        rotation = await run(lambda c, session=session: sessions.rotate(c, alice, session.id, b"first", b"x"))
+        assert rotation.outcome == "refused"
+        assert (await run(lambda c: users.find_credentials(c, "alice"))).scope == scope
+    assert await run(lambda c: users.set_scope(c, "nobody", "admin")) is None
+
+
 async def test_rehash_only_replaces_the_hash_it_saw(run: Any, make_user: MakeUser) -> None:
     """A rehash loses to a password change that came first."""
     alice = await make_user("alice")

@@ -1,5 +1,6 @@
 """The OpenAPI document describes the service as the route table builds it, whole and valid."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -134,7 +135,23 @@ def test_headers_of_failures_are_described(operation: Operation) -> None:
 @each_operation
 def test_security_is_described(operation: Operation) -> None:
     """An operation asks for the bearer token exactly when its route does."""
-    assert described(operation)["security"] == ([{"bearer": []}] if operation.signed_in else [])
+    needed = [operation.scope] if operation.scope else []
+    assert described(operation)["security"] == ([{"bearer": needed}] if operation.signed_in else [])
+
+
+def test_a_scope_is_described() -> None:
+    """Who lacks it gets a 403 with a challenge that names it."""
+    operation = dataclasses.replace(
+        next(operation for operation in OPERATIONS if operation.id == "getMe"), scope="admin"
+    )
+    document = build_document([operation])
+    described = document["paths"]["/api/me"]["get"]
+    assert described["security"] == [{"bearer": ["admin"]}]
+    refused = described["responses"]["403"]
+    assert "WWW-Authenticate" in refused["headers"]
+    _, members = refused["content"]["application/problem+json"]["schema"]["allOf"]
+    assert members["properties"]["code"] == {"enum": ["insufficient_scope"]}
+    assert document["components"]["examples"]["insufficient_scope"]["value"]["scope"] == "admin"
 
 
 @each_operation

@@ -60,6 +60,24 @@ def test_a_token_has_the_documented_header_and_claims(clock: ManualClock) -> Non
     }
 
 
+def test_a_token_says_what_its_user_may_do(clock: ManualClock) -> None:
+    """`scope` is there for an operator, and verified with the rest; others' tokens have none."""
+    issuer = access_tokens(clock)
+    token = issuer.issue(USER, SESSION, 7, "admin")
+    assert parts(token)[1]["scope"] == "admin"
+    assert issuer.verify(token).scope == "admin"
+    assert issuer.verify(issuer.issue(USER, SESSION, 7)).scope == ""
+
+
+@pytest.mark.parametrize("scope", [None, 1, True, ["admin"], {"admin": True}])
+def test_a_scope_is_text(scope: object, clock: ManualClock) -> None:
+    """Signed or not: what could be read in two ways is not read."""
+    issuer = access_tokens(clock)
+    token = issuer.issue(USER, SESSION, 7)
+    _, payload, _ = parts(token)
+    assert refusal(issuer, resign(token, {**payload, "scope": scope}, SECRET)) == "invalid_token"
+
+
 @pytest.mark.parametrize(("name", "forge"), FORGED_TOKENS, ids=[name for name, _ in FORGED_TOKENS])
 def test_a_forged_token_is_refused(name: str, forge: Forge, clock: ManualClock) -> None:
     """Every kind of forgery is refused, whether or not the token it was made from is remembered."""

@@ -24,6 +24,38 @@ async def test_an_operator_may_write_a_name_as_they_like(desk: Desk) -> None:
     assert await desk.sql("SELECT status FROM users") == [("disabled",)]
 
 
+async def test_every_token_of_an_operator_says_so(desk: Desk) -> None:
+    """From signing in, refreshing or a new password alike; after the scope was taken, none does."""
+    await desk.add_user()
+    services = desk.services
+
+    def scope(tokens: accounts.Tokens) -> str:
+        return services.tokens.verify(tokens.access).scope
+
+    before = await desk.sign_in(PASSWORD)
+    assert scope(before) == ""
+    await accounts.set_user_scope(services, "MARIA", "admin", desk.deadline)
+    with pytest.raises(AuthenticationError):
+        await accounts.refresh(services, before.refresh, desk.deadline)
+    tokens = await desk.sign_in(PASSWORD)
+    refreshed = await accounts.refresh(services, tokens.refresh, desk.deadline)
+    claims = services.tokens.verify(refreshed.access)
+    caller = Caller(claims.user_id, claims.session_id, claims.epoch, claims.scope)
+    new_password = "a long walk on a cold day"
+    changed = await accounts.change_password(
+        services, caller, PASSWORD, new_password, "request", desk.deadline
+    )
+    assert [scope(each) for each in (tokens, refreshed, changed)] == ["admin"] * 3
+    await accounts.set_user_scope(services, "maria", "", desk.deadline)
+    assert scope(await desk.sign_in(new_password)) == ""
+
+
+async def test_a_scope_is_granted_to_somebody(desk: Desk) -> None:
+    """Not to a name that nobody has."""
+    with pytest.raises(NotFoundError):
+        await accounts.set_user_scope(desk.services, "nobody", "admin", desk.deadline)
+
+
 async def test_racers_for_a_name_make_one_user(desk: Desk) -> None:
     """Ten who take one name at once: one has it, nine are told so."""
     made = await asyncio.gather(
