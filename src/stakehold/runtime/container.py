@@ -22,6 +22,7 @@ from stakehold.runtime.background import TaskBackground
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.settings import RedisAddress, Settings, cores
 from stakehold.security.passwords import PasswordHasher, Scrypt
+from stakehold.security.quotes import QuoteSigner
 from stakehold.security.threaded_scrypt import ThreadedScrypt
 from stakehold.security.tokens import AccessTokens
 from stakehold.services.context import Services
@@ -88,6 +89,7 @@ async def build_container(
         gate=gate,
         passwords=PasswordHasher(scrypt=scrypt, entropy=entropy),
         tokens=_tokens(settings, clock, entropy),
+        quotes=QuoteSigner(secret=settings.jwt_secret, previous_secret=settings.jwt_secret_previous),
         sign_up_open=settings.sign_up_open,
         refresh_ttl_s=settings.refresh_ttl_s,
     )

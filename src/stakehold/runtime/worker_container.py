@@ -21,6 +21,7 @@ from stakehold.runtime.worker_fetch import FetchSender
 from stakehold.runtime.worker_limits import BindingLimiter
 from stakehold.runtime.worker_scrypt import NodeScrypt
 from stakehold.security.passwords import PasswordHasher
+from stakehold.security.quotes import QuoteSigner
 from stakehold.security.tokens import AccessTokens
 from stakehold.services.context import Services
 from stakehold.telemetry.logs import JsonLog
@@ -126,6 +127,7 @@ class Isolate:
                 clock=clock,
                 entropy=entropy,
             ),
+            quotes=QuoteSigner(secret=settings.jwt_secret, previous_secret=settings.jwt_secret_previous),
             sign_up_open=settings.sign_up_open,
             refresh_ttl_s=settings.refresh_ttl_s,
         )

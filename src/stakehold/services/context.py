@@ -13,6 +13,7 @@ from stakehold.domain.ports import Background, Clock, Counters, Deadline, Entrop
 from stakehold.domain.timing import REQUEST_DEADLINE_S
 from stakehold.gate import Gate
 from stakehold.security.passwords import PasswordHasher
+from stakehold.security.quotes import QuoteSigner
 from stakehold.security.tokens import AccessTokens
 
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Services:
     gate: Gate
     passwords: PasswordHasher
     tokens: AccessTokens
+    quotes: QuoteSigner
     sign_up_open: bool = True
     refresh_ttl_s: int = REFRESH_TTL_S
     funding: Funding = "external"
