@@ -33,6 +33,7 @@ NATIVE_ONLY = (
     "stakehold.runtime.container",
     "stakehold.runtime.embedded",
     "stakehold.runtime.server",
+    "stakehold.runtime.webhook_sender",
     "stakehold.security.threaded_scrypt",
     "stakehold.telemetry.threaded_stream",
 )

@@ -12,7 +12,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from stakehold.gate import parse_limits
+from stakehold.security.destinations import check_destination
 from stakehold.security.secrets import check_jwt_secret
+from stakehold.security.webhooks import check_webhook_key, webhook_key
 
 T = TypeVar("T")
 
@@ -92,6 +94,30 @@ SETTINGS = (
     Setting("STAKEHOLD_RING_EPOCH", "0", "0", "Part of every Redis key; raised when the ring changes."),
     Setting("STAKEHOLD_DRAIN_S", "0", "2", "Seconds unready before a stop, for balancers to notice."),
     Setting("STAKEHOLD_STOP_S", "15", "15", "Seconds a graceful stop may take, draining included."),
+    Setting(
+        "STAKEHOLD_WEBHOOK_URL",
+        "",
+        "",
+        "`https://…` that events are sent to. Without it they are kept, and not sent.",
+    ),
+    Setting(
+        "STAKEHOLD_WEBHOOK_SECRET",
+        "",
+        "",
+        "Signs what is sent, and is needed for that: `whsec_` and base64 of 24 to 64 random bytes.",
+    ),
+    Setting(
+        "STAKEHOLD_WEBHOOK_SECRET_PREVIOUS",
+        "",
+        "",
+        "The secret before this one: signs as well, while rotating.",
+    ),
+    Setting(
+        "STAKEHOLD_WEBHOOK_PRIVATE",
+        "off",
+        "off",
+        "`on` lets events go to this very machine, also without TLS: for tests, or a forwarder there.",
+    ),
     Setting("STAKEHOLD_DATA", ".stakehold", "", "Where `dev` keeps its stores' data; unused by `serve`."),
 )
 
@@ -134,6 +160,9 @@ class Settings:
     ring_epoch: int
     drain_s: float
     stop_s: float
+    webhook_url: str = field(repr=False)
+    webhook_keys: tuple[bytes, ...] = field(repr=False)
+    webhook_private: bool
     data: Path
 
 
@@ -166,6 +195,8 @@ def load_settings(environ: Mapping[str, str], *, production: bool, database_need
     stop_s = reader.read("STAKEHOLD_STOP_S", _seconds(300), 15.0)
     if stop_s <= drain_s:
         reader.problems.append("STAKEHOLD_STOP_S must be more than STAKEHOLD_DRAIN_S.")
+    webhook_private = reader.read("STAKEHOLD_WEBHOOK_PRIVATE", _switch, False)
+    webhook_url = reader.destination("STAKEHOLD_WEBHOOK_URL", private=webhook_private)
     settings = Settings(
         jwt_secret=reader.secret("JWT_SECRET", needed=production),
         jwt_secret_previous=reader.secret("JWT_SECRET_PREVIOUS", needed=False) or None,
@@ -186,6 +217,9 @@ def load_settings(environ: Mapping[str, str], *, production: bool, database_need
         ring_epoch=reader.read("STAKEHOLD_RING_EPOCH", _whole(0, 10**6), 0),
         drain_s=drain_s,
         stop_s=stop_s,
+        webhook_url=webhook_url,
+        webhook_keys=reader.webhook_keys(needed=bool(webhook_url)),
+        webhook_private=webhook_private,
         data=Path(reader.text("STAKEHOLD_DATA") or ".stakehold").expanduser().resolve(),
     )
     if reader.problems:
@@ -235,6 +269,31 @@ class _Reader:
         elif not _is_address(url, schemes):
             self.problems.append(f"{name}: this is no address that begins with {schemes[0]}://.")
         return url
+
+    def destination(self, name: str, *, private: bool) -> str:
+        url = self.text(name)
+        if url:
+            try:
+                check_destination(url, private=private)
+            except ValueError as error:
+                self.problems.append(f"{name}: {error}")
+        return url
+
+    def webhook_keys(self, *, needed: bool) -> tuple[bytes, ...]:
+        """The key to sign with, then the one before it, where they are given."""
+        keys = []
+        for name in ("STAKEHOLD_WEBHOOK_SECRET", "STAKEHOLD_WEBHOOK_SECRET_PREVIOUS"):
+            secret = self.text(name)
+            try:
+                if secret:
+                    keys.append(webhook_key(secret))
+                    if self._production:
+                        check_webhook_key(keys[-1])
+            except ValueError as error:
+                self.problems.append(f"{name}: {error}")
+        if needed and not self.text("STAKEHOLD_WEBHOOK_SECRET"):
+            self.problems.append("STAKEHOLD_WEBHOOK_SECRET is not set, and STAKEHOLD_WEBHOOK_URL is.")
+        return tuple(keys)
 
     def redis(self) -> tuple[RedisAddress, ...]:
         urls = self.text("REDIS_URL").split()

@@ -38,6 +38,11 @@ NAMES: Final[dict[str, str]] = {
     "sql_refused": "The database undid a statement for good, at its timeout for example.",
     "sql_unknown_outcomes": "A connection was lost while a statement was under way.",
     "unfenced_writes": "A write was made without a fence, since Redis was away.",
+    "webhooks_delivered": "An event was sent to the webhook, and taken.",
+    "webhooks_failed": "An attempt to send an event failed.",
+    "webhooks_given_up": (
+        "An event was sent for the last time, in vain: `stakehold webhooks list --failed` has it."
+    ),
 }
 """Every counter there is, and what one more of it means."""
 

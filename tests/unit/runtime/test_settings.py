@@ -1,5 +1,6 @@
 """Settings: read from a mapping, checked all at once, never shown where secret."""
 
+import base64
 import os
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from stakehold.runtime.settings import (
 )
 
 SECRET = "a-secret-of-the-tests-9f2b7c41d8e6"
+KEY = bytes(range(100, 132))
+SIGNING = "whsec_" + base64.b64encode(KEY).decode()
 COMPLETE = {
     "JWT_SECRET": SECRET,
     "DATABASE_URL": "postgresql://ada:engines@db.internal:5432/stakehold",
@@ -77,6 +80,13 @@ def test_serve_names_everything_that_is_missing_at_once() -> None:
         ("UPSTASH_REDIS_REST_TOKEN", "engines"),
         ("JWT_SECRET", "engines"),
         ("JWT_SECRET_PREVIOUS", "engines"),
+        ("STAKEHOLD_WEBHOOK_URL", "https://engines@receiver.example/"),
+        ("STAKEHOLD_WEBHOOK_URL", "http://receiver.example/engines"),
+        ("STAKEHOLD_WEBHOOK_URL", "http://127.0.0.1/engines"),
+        ("STAKEHOLD_WEBHOOK_SECRET", "engines"),
+        ("STAKEHOLD_WEBHOOK_SECRET", "whsec_" + "A" * 32),
+        ("STAKEHOLD_WEBHOOK_SECRET_PREVIOUS", "engines"),
+        ("STAKEHOLD_WEBHOOK_PRIVATE", "perhaps"),
     ],
 )
 def test_a_wrong_value_is_named_and_a_secret_never_shown(name: str, value: str) -> None:
@@ -127,6 +137,32 @@ def test_switches_and_origins_are_read() -> None:
     assert (settings.hsts, settings.sign_up_open) == (True, False)
     assert settings.cors_origins == {"https://app.example.org", "http://127.0.0.1:3000"}
     assert production(STAKEHOLD_CORS_ORIGINS="*").cors_origins == {"*"}
+
+
+WEBHOOK = {"STAKEHOLD_WEBHOOK_URL": "https://receiver.example/engines", "STAKEHOLD_WEBHOOK_SECRET": SIGNING}
+
+
+def test_events_go_to_one_address_signed_with_one_secret_or_two() -> None:
+    """The current one first. Neither they nor the address show."""
+    settings = production(**WEBHOOK)
+    assert settings.webhook_url == "https://receiver.example/engines"
+    assert settings.webhook_keys == (KEY,)
+    assert production(**WEBHOOK, STAKEHOLD_WEBHOOK_SECRET_PREVIOUS=SIGNING).webhook_keys == (KEY, KEY)
+    assert "engines" not in repr(settings)
+    assert repr(KEY) not in repr(settings)
+    assert SIGNING not in repr(settings)
+
+
+@pytest.mark.parametrize("in_production", [False, True])
+def test_nothing_is_sent_unsigned_or_to_this_machine_unasked(in_production: bool) -> None:
+    """Also under `dev`: an address needs a secret, and one on this machine STAKEHOLD_WEBHOOK_PRIVATE."""
+    url = {"STAKEHOLD_WEBHOOK_URL": "http://127.0.0.1:9/"}
+    found = problems({**COMPLETE, **WEBHOOK, "STAKEHOLD_WEBHOOK_SECRET": ""}, production=in_production)
+    assert [problem.split()[0] for problem in found] == ["STAKEHOLD_WEBHOOK_SECRET"]
+    found = problems({**COMPLETE, **WEBHOOK, **url}, production=in_production)
+    assert [problem.split(":")[0] for problem in found] == ["STAKEHOLD_WEBHOOK_URL"]
+    asked = {**COMPLETE, **WEBHOOK, **url, "STAKEHOLD_WEBHOOK_PRIVATE": "on"}
+    assert load_settings(asked, production=in_production).webhook_private
 
 
 def test_several_redis_make_a_ring_known_by_names_without_credentials() -> None:
