@@ -184,6 +184,8 @@ async def drive_sql(task: Task) -> Result:
                     None,
                     "payout",
                     AMOUNT,
+                    False,
+                    False,
                 )
             except asyncpg.SerializationError:
                 continue

@@ -78,6 +78,7 @@ async def create_stake(
         amount_minor=amount_minor,
         choice=PlanChoice(ASSET, ASSET_SCALE, period_months=period_months),
         funding=services.funding,
+        event_due=services.events_due,
         idempotency=_idempotency(idempotency_key, amount_minor, period_months),
     )
     result = await services.run(lambda connection: stake_creation.create_stake(connection, new), deadline)
