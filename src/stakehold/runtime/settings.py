@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from stakehold.database.stake_creation import Funding
 from stakehold.gate import parse_limits
 from stakehold.security.destinations import check_destination
 from stakehold.security.secrets import check_jwt_secret
@@ -85,6 +86,12 @@ SETTINGS = (
         "Other rate limits than the default, per minute or per given seconds: `auth=10,stake-read=60/30`.",
     ),
     Setting("STAKEHOLD_SIGN_UP", "on", "on", "`off` closes `POST /api/users`."),
+    Setting(
+        "FUNDING",
+        "external",
+        "external",
+        "What pays for a stake: `external` is money from outside, `balance` what its owner has available.",
+    ),
     Setting("STAKEHOLD_REFRESH_TTL_S", "2592000", "2592000", "Seconds a refresh token lives (30 days)."),
     Setting(
         "STAKEHOLD_CORS_ORIGINS", "", "", "Origins that browsers may call from, with commas; `*` is any."
@@ -153,6 +160,7 @@ class Settings:
     pool_size: int
     limits: Mapping[str, tuple[int, int]]
     sign_up_open: bool
+    funding: Funding
     refresh_ttl_s: int
     cors_origins: frozenset[str]
     trusted_proxies: int
@@ -210,6 +218,7 @@ def load_settings(environ: Mapping[str, str], *, production: bool, database_need
         pool_size=reader.read("STAKEHOLD_POOL_SIZE", _whole(1, 1000), pool_size),
         limits=reader.read("STAKEHOLD_LIMITS", parse_limits, {}),
         sign_up_open=reader.read("STAKEHOLD_SIGN_UP", _switch, True),
+        funding=reader.read("FUNDING", _funding, "external"),
         refresh_ttl_s=reader.read("STAKEHOLD_REFRESH_TTL_S", _whole(60, 400 * DAY_S), 30 * DAY_S),
         cors_origins=reader.read("STAKEHOLD_CORS_ORIGINS", _origins, frozenset()),
         trusted_proxies=reader.read("STAKEHOLD_TRUSTED_PROXIES", _whole(0, 10), 0),
@@ -384,6 +393,13 @@ def _switch(text: str) -> bool:
     if text not in ("on", "off"):
         raise ValueError(f"{text!r} is neither on nor off.")
     return text == "on"
+
+
+def _funding(text: str) -> Funding:
+    fundings: dict[str, Funding] = {"external": "external", "balance": "balance"}
+    if text not in fundings:
+        raise ValueError(f"{text!r} is neither external nor balance.")
+    return fundings[text]
 
 
 def _origins(text: str) -> frozenset[str]:

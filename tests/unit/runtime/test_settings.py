@@ -62,6 +62,7 @@ def test_serve_names_everything_that_is_missing_at_once() -> None:
         ("STAKEHOLD_LIMITS", "auth=ten"),
         ("STAKEHOLD_LIMITS", "nonsense=1"),
         ("STAKEHOLD_SIGN_UP", "perhaps"),
+        ("FUNDING", "Balance"),
         ("STAKEHOLD_CORS_ORIGINS", "https://app.example.org/path"),
         ("STAKEHOLD_CORS_ORIGINS", "app.example.org"),
         ("STAKEHOLD_TRUSTED_PROXIES", "11"),
@@ -132,9 +133,10 @@ def test_switches_and_origins_are_read() -> None:
     settings = production(
         STAKEHOLD_HSTS="on",
         STAKEHOLD_SIGN_UP="off",
+        FUNDING="balance",
         STAKEHOLD_CORS_ORIGINS="https://app.example.org, http://127.0.0.1:3000,",
     )
-    assert (settings.hsts, settings.sign_up_open) == (True, False)
+    assert (settings.hsts, settings.sign_up_open, settings.funding) == (True, False, "balance")
     assert settings.cors_origins == {"https://app.example.org", "http://127.0.0.1:3000"}
     assert production(STAKEHOLD_CORS_ORIGINS="*").cors_origins == {"*"}
 
