@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from stakehold.domain.money import format_amount
+from stakehold.domain.money import format_amount, parse_amount_minor
 
 DayCount = Literal["ACT/365F", "ACT/ACT"]
 """How days become years: every year has 365, or each day counts in its own year of 365 or 366."""
@@ -11,6 +11,7 @@ DayCount = Literal["ACT/365F", "ACT/ACT"]
 EarlyExitPolicy = Literal["not_allowed", "forfeit_all", "forfeit_part", "reduced_rate"]
 
 PPM = 1_000_000
+_RATE_SCALE = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,4 +65,17 @@ class Plan:
 
 def format_rate(rate_ppm: int) -> str:
     """A rate as the fraction of the amount that is earned a year, in canonical form: 120000 is "0.12"."""
-    return format_amount(rate_ppm, 6)
+    return format_amount(rate_ppm, _RATE_SCALE)
+
+
+def parse_rate(text: str) -> int:
+    """The ppm of a rate that is written as a fraction: "0.12" is 120000.
+
+    Raises ValueError, in words for an operator, unless it is a decimal of at most 6 places, not below 0.
+    """
+    if text == "0":
+        return 0
+    try:
+        return parse_amount_minor(text.encode(), _RATE_SCALE)
+    except ValueError:
+        raise ValueError(f'{text!r} is no rate such as "0.12", with at most 6 decimal places.') from None

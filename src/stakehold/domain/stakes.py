@@ -57,6 +57,14 @@ class Stake:
             return "matured"
         return self.state
 
+    def earned_until(self, today: date) -> date:
+        """The day before which it has earned, by `today`: at most its maturity, or when its owner left."""
+        if self.exited_on is not None:
+            return self.exited_on
+        if self.state == "cancelled":
+            return self.value_date
+        return min(today, self.maturity_date) if self.state == "active" else self.maturity_date
+
     def is_due(self, now_ms: int) -> bool:
         """Whether settlement has something to do by `now_ms`."""
         return self.due_at_ms is not None and self.due_at_ms <= now_ms

@@ -23,10 +23,14 @@ REFRESH_TTL_S = 30 * 24 * 3600
 
 @dataclass(slots=True)
 class Catalogue:
-    """The plans on sale as this process read them last, and until when that counts as fresh."""
+    """The plans on sale as this process read them last, and until when that counts as fresh.
+
+    `assets` has the asset and scale of every plan that was asked for, by its name.
+    """
 
     plans: list[Plan] | None = None
     fresh_until_s: float = 0.0
+    assets: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class Services:
     sign_up_open: bool = True
     refresh_ttl_s: int = REFRESH_TTL_S
     funding: Funding = "external"
+    events_due: bool = False
+    """Whether there is a webhook that is to be told of events; they are written either way."""
+
     catalogue: Catalogue = field(default_factory=Catalogue)
 
     def background_deadline(self) -> Deadline:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakehold.domain.plans import format_rate
+from stakehold.domain.plans import format_rate, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,16 @@ def test_a_rate_is_a_fraction_a_year(rate_ppm: int, text: str) -> None:
 def test_a_rate_is_written_exactly(rate_ppm: int) -> None:
     """The text is the rate, with nothing rounded."""
     assert Fraction(format_rate(rate_ppm)) == Fraction(rate_ppm, 10**6)
+
+
+@given(st.integers(0, 10**9))
+def test_a_rate_is_read_as_it_is_written(rate_ppm: int) -> None:
+    """What is written of a rate is the rate again."""
+    assert parse_rate(format_rate(rate_ppm)) == rate_ppm
+
+
+@pytest.mark.parametrize("text", ["", "-0.1", "12 %", "0.0000001", "0,12", "NaN", "٣", '"0.1"x'])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    """Nothing is rounded, and nothing guessed at."""
+    with pytest.raises(ValueError, match="no rate"):
+        parse_rate(text)

@@ -48,3 +48,15 @@ def test_who_leaves_early_is_due_when_the_cooldown_is_over() -> None:
     leaving = replace(STAKE, state="unstaking", due_at_ms=MIDNIGHT_MS + 5)
     assert leaving.status_at(MIDNIGHT_MS + 9) == "unstaking"
     assert (leaving.is_due(MIDNIGHT_MS + 4), leaving.is_due(MIDNIGHT_MS + 5)) == (False, True)
+
+
+def test_it_has_earned_until_today_its_maturity_or_when_its_owner_left() -> None:
+    """The day before which every day counts, whatever became of the stake."""
+    before, after = date(2027, 2, 3), date(2027, 5, 1)
+    assert [STAKE.earned_until(today) for today in (before, after)] == [before, STAKE.maturity_date]
+    paid = replace(STAKE, state="paid_out", due_at_ms=None)
+    assert paid.earned_until(after) == STAKE.maturity_date
+    left = replace(STAKE, state="unstaking", exited_on=date(2027, 2, 2))
+    assert left.earned_until(after) == date(2027, 2, 2)
+    cancelled = replace(STAKE, state="cancelled", due_at_ms=None)
+    assert cancelled.earned_until(after) == STAKE.value_date
