@@ -144,6 +144,7 @@ def http_database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str
 
 
 _EMPTY = """
+DROP SCHEMA IF EXISTS clock CASCADE;
 DELETE FROM stakes;
 DELETE FROM idempotency;
 DELETE FROM spent_refresh_tokens;
