@@ -150,7 +150,11 @@ DELETE FROM idempotency;
 DELETE FROM spent_refresh_tokens;
 DELETE FROM sessions;
 DELETE FROM users;
-DELETE FROM plans WHERE version > 1;
+DELETE FROM balances;
+DELETE FROM plan_usage;
+DELETE FROM plan_user_usage;
+DELETE FROM plans WHERE version > 1 OR id NOT IN ('STK-1M', 'STK-3M', 'STK-6M', 'STK-12M');
+DELETE FROM assets WHERE code <> 'STK';
 UPDATE plans SET on_sale_until = NULL WHERE on_sale_until IS NOT NULL;
 """
 

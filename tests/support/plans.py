@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
+
+from stakehold.database import plans
 from stakehold.domain.plans import Band, Plan
 
 _PLAN = Plan(
@@ -31,3 +34,17 @@ _PLAN = Plan(
 def make_plan(**changes: Any) -> Plan:
     """12 % for 12 months, no limits, everything forfeited on leaving early; with some terms otherwise."""
     return replace(_PLAN, **changes)
+
+
+async def put_on_sale(database_url: str, plan: Plan) -> Plan:
+    """Add a version to a database, as publishing does, whenever its sale begins."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction(isolation="serializable"):
+            assert await plans.add_asset(connection, plan.asset, plan.scale) == plan.scale
+            assert await plans.insert_version(connection, plan)
+            if plan.capacity_minor is not None:
+                await plans.open_usage(connection, plan.id)
+    finally:
+        await connection.close()
+    return plan

@@ -16,6 +16,7 @@ from stakehold.http.operations import Operation, Outcome
 from stakehold.http.pipeline import GLOBAL_POLICY
 from stakehold.http.problems import PROBLEMS, Problem, ProblemKind
 from stakehold.http.routes import OPERATIONS
+from stakehold.http.schemas.base import PLAN_ID_PATTERN
 
 Json = dict[str, Any]
 
@@ -99,6 +100,11 @@ _PARAMETERS: Final[dict[str, Json]] = {
         "description": "ETags known already; the answer is 304 while one of them is current.",
         "schema": {"type": "string"},
     },
+}
+
+_PATH_SCHEMAS: Final[dict[str, Json]] = {
+    "stakeId": {"type": "string", "format": "uuid"},
+    "planId": {"type": "string", "pattern": PLAN_ID_PATTERN},
 }
 
 # Members that a problem has beside those of every problem.
@@ -262,7 +268,7 @@ def _operation(operation: Operation) -> Json:
 
 def _parameters(operation: Operation) -> Iterable[Json]:
     for name in _PATH_PARAMETER.findall(operation.path):
-        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}}
+        yield {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
     if operation.query is not None:
         yield from _query_parameters(operation.query)
     if operation.idempotent:
