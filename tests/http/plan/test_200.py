@@ -12,11 +12,25 @@ FAR_MS = 4_000_000_000_000
 async def test_every_term_is_told(service: Service) -> None:
     """Amounts are decimals at the asset's scale, rates fractions; what there is not is null or left out."""
     gold = make_plan(
-        id="GLD-6M", asset="GLD", scale=3, period_months=6, bands=(Band(0, 30_000), Band(1_000_500, 50_000)),
-        day_count="ACT/ACT", minimum_minor=500, maximum_minor=10**37, step_minor=500,
-        user_cap_minor=10**38 - 1, capacity_minor=10**38 - 1, on_sale_from_ms=1_700_000_000_123, on_sale_until_ms=FAR_MS,
-        early_exit="forfeit_part", early_exit_ppm=500_000, minimum_hold_days=7, cooldown_s=172_800, grace_s=0,
-    )  # fmt: skip
+        id="GLD-6M",
+        asset="GLD",
+        scale=3,
+        period_months=6,
+        bands=(Band(0, 30_000), Band(1_000_500, 50_000)),
+        day_count="ACT/ACT",
+        minimum_minor=500,
+        maximum_minor=10**37,
+        step_minor=500,
+        user_cap_minor=10**38 - 1,
+        capacity_minor=10**38 - 1,
+        on_sale_from_ms=1_700_000_000_123,
+        on_sale_until_ms=FAR_MS,
+        early_exit="forfeit_part",
+        early_exit_ppm=500_000,
+        minimum_hold_days=7,
+        cooldown_s=172_800,
+        grace_s=0,
+    )
     await put_on_sale(service.database_url, gold)
     answer = await service.client.get("/api/plans/GLD-6M")
     assert answer.status_code == 200
