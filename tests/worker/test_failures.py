@@ -9,6 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pytest
 
+from stakehold.database.transactions import ATTEMPTS_MAX
 from tests.support.cached_pages import keys_like
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.service import Person, assert_problem
@@ -298,7 +299,7 @@ async def test_a_conflict_for_ever_is_given_up_in_time(
     answer = await in_time(person.post("/api/stake", STAKE))
     assert_problem(answer, 503, "database_unavailable")
     assert int(answer.headers["retry-after"]) >= 1
-    assert sum(INSERT in text for text in postgres_proxy.executed) <= 12
+    assert sum(INSERT in text for text in postgres_proxy.executed) <= ATTEMPTS_MAX
     assert len(await stored(person)) == 1
     assert await keys_like(service, "*}:stakes:marks") == []
 
