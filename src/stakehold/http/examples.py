@@ -6,13 +6,14 @@ import msgspec
 
 from stakehold.domain.errors import FieldError, StakeholdError
 from stakehold.http.problems import PROBLEMS, problem_body
-from stakehold.http.schemas import accounts, health, plans, stakes
+from stakehold.http.schemas import accounts, health, plans, quotes, stakes
 
 _REQUEST_ID = "7d6f0c0a4c1b4f0e9b7d2a9f5e3c1b80"
 
 _STRUCTS: Final[tuple[msgspec.Struct, ...]] = (
     *accounts.EXAMPLES,
     *stakes.EXAMPLES,
+    *quotes.EXAMPLES,
     *plans.EXAMPLES,
     *health.EXAMPLES,
 )
@@ -21,6 +22,10 @@ _BY_SCHEMA: Final = {type(example): msgspec.json.decode(msgspec.json.encode(exam
 _PROBLEM_FIELDS: Final[dict[str, tuple[FieldError, ...]]] = {
     "validation_error": (FieldError("/amount", "invalid_amount", "The amount is greater than zero."),),
     "unknown_period": (FieldError("/period", "unknown_period", "One of 1, 3, 6, 12."),),
+    "unknown_plan": (FieldError("/plan", "unknown_plan", "One that GET /api/plans has."),),
+    "invalid_quote": (FieldError("/quoteId", "invalid_quote", "Not one of ours for this."),),
+    "quote_mismatch": (FieldError("/amount", "quote_mismatch", "Not as it was quoted."),),
+    "insufficient_funds": (FieldError("/amount", "insufficient_funds", "More than is available."),),
     "idempotency_key_reused": (FieldError("Idempotency-Key", "reused", "Use a new key for a new request."),),
 }
 _PROBLEM_EXTRA: Final[dict[str, dict[str, Any]]] = {

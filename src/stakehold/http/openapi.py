@@ -75,8 +75,8 @@ _HEADERS: Final[dict[str, Json]] = {
         "required": True,
     },
     "ETag": {
-        "description": "Names this state of the answer; weak. Send it as `If-None-Match`.",
-        "schema": {"type": "string", "pattern": '^W/"[^"]+"$'},
+        "description": "Names this state of the answer; weak for lists. Send it as `If-None-Match`.",
+        "schema": {"type": "string", "pattern": '^(W/)?"[^"]+"$'},
         "required": True,
     },
     "Idempotency-Replayed": {
@@ -156,6 +156,17 @@ _LINKS: Final[dict[tuple[str, int], Json]] = {
             "operationId": "getStake",
             "description": "Read the stake.",
             "parameters": {"stakeId": "$response.body#/stakeId"},
+        }
+    },
+    ("quoteStake", 200): {
+        "createStake": {
+            "operationId": "createStake",
+            "description": "Make the stake as it was quoted.",
+            "requestBody": {
+                "amount": "$response.body#/amount",
+                "plan": "$response.body#/plan",
+                "quoteId": "$response.body#/quoteId",
+            },
         }
     },
     ("listStakes", 200): {
@@ -356,4 +367,6 @@ def _schemas(operations: Iterable[Operation]) -> Json:
     _, components = msgspec.json.schema_components(list(used), ref_template=_SCHEMA_REF)
     for component in components.values():
         component["description"] = inspect.cleandoc(component["description"])
+    for schema in used:
+        components[schema.__name__] |= getattr(schema, "JSON_SCHEMA", {})
     return components

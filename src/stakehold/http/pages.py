@@ -10,7 +10,7 @@ import msgspec
 class Page:
     """One read, encoded: `body` as it is answered now, `cached_body` as it is from the cache.
 
-    `etag` is weak, since the two differ in `fromCache`. The page was made at `now_ms` and must not be served
+    `etag` is weak where the two differ in `fromCache`. The page was made at `now_ms` and must not be served
     after `not_after_ms` (both in Unix milliseconds), when something on it changes by time alone.
     """
 
@@ -22,11 +22,18 @@ class Page:
 
 
 def page_of(
-    content: msgspec.Struct, cached: msgspec.Struct, *, now_ms: int, not_after_ms: int | None
+    content: msgspec.Struct,
+    cached: msgspec.Struct,
+    *,
+    now_ms: int,
+    not_after_ms: int | None,
+    strong: bool = False,
 ) -> Page:
-    """Encode `content` and what is to be served from the cache in its place."""
+    """Encode `content` and what is to be served from the cache in its place; `strong` where they are one."""
     cached_body = msgspec.json.encode(cached)
-    etag = f'W/"{hashlib.sha256(cached_body).hexdigest()[:24]}"'
+    etag = f'"{hashlib.sha256(cached_body).hexdigest()[:24]}"'
+    if not strong:
+        etag = "W/" + etag
     return Page(msgspec.json.encode(content), cached_body, etag, now_ms, not_after_ms)
 
 

@@ -69,6 +69,11 @@ _KINDS = (
     ProblemKind(
         "idempotency_in_flight", 409, "Still in progress", "A request with this Idempotency-Key is under way."
     ),
+    ProblemKind("quote_expired", 409, "Quote expired", "The quote was good for a minute: ask for another."),
+    ProblemKind("capacity_exceeded", 409, "Capacity exceeded", "The plan has not as much room left."),
+    ProblemKind(
+        "user_cap_exceeded", 409, "Cap exceeded", "It is more than one user may have staked in the plan."
+    ),
     ProblemKind("content_too_large", 413, "Content too large", "A body may have 16 KiB."),
     ProblemKind(
         "unsupported_media_type", 415, "Unsupported media type", "A body is sent as application/json."
@@ -76,6 +81,14 @@ _KINDS = (
     ProblemKind("validation_error", 422, "Validation error", "`errors` names each field refused."),
     ProblemKind(
         "unknown_period", 422, "Unknown period", "No plan on sale has this period; `periods` lists those."
+    ),
+    ProblemKind("unknown_plan", 422, "Unknown plan", "No plan of this name is on sale."),
+    ProblemKind(
+        "invalid_quote", 422, "Invalid quote", "It is no quote of ours, for this user, of what is asked for."
+    ),
+    ProblemKind("quote_mismatch", 422, "Quote mismatch", "The quote is for another stake than is asked for."),
+    ProblemKind(
+        "insufficient_funds", 422, "Insufficient funds", "The user has less available than the amount."
     ),
     ProblemKind(
         "idempotency_key_reused",

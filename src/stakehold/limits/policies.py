@@ -47,6 +47,7 @@ DEFAULTS = (
     Policy("auth", 10),
     Policy("stake-create", 20),
     Policy("stake-read", 60),
+    Policy("quote", 60),
     Policy("global", 100),
     Policy("sign-up", 10),
     Policy("refresh", 30),

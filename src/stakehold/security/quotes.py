@@ -93,5 +93,5 @@ def _invalid() -> ValidationError:
     return ValidationError(
         "The quote is not valid.",
         code="invalid_quote",
-        fields=(FieldError("/quoteId", "invalid_quote", "Not a quote of ours for this user and this."),),
+        fields=(FieldError("/quoteId", "invalid_quote", "Not one of ours for this."),),
     )

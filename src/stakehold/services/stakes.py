@@ -1,10 +1,11 @@
-"""Stakes: locking an amount for a period, and reading what was locked."""
+"""Stakes: locking an amount under a plan, and reading what was locked."""
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from stakehold.database import plans, stake_creation, stakes
+from stakehold.database import stake_creation, stakes
 from stakehold.database.idempotency import Idempotency, key_reused
 from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.errors import (
@@ -16,14 +17,23 @@ from stakehold.domain.errors import (
     ValidationError,
 )
 from stakehold.domain.ids import new_id
-from stakehold.domain.money import format_amount, parse_amount_minor
+from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
 from stakehold.domain.stakes import Stake
 from stakehold.gate import Caller
 from stakehold.services.context import Services
+from stakehold.services.orders import (
+    ASSET,
+    ASSET_SCALE,
+    Order,
+    amount_refused,
+    no_plan,
+    read_amount,
+    unknown_plan,
+)
+from stakehold.services.plans import asset_of
+from stakehold.services.quotes import read_stake_quote
 
-ASSET = "STK"
-ASSET_SCALE = 8
 CREATE_SCOPE = "POST /api/stake"
 
 
@@ -43,51 +53,49 @@ class StakeList:
     has_more: bool
 
 
-def read_amount(token: bytes) -> int:
-    """The amount in minor units from its raw JSON token. Raises ValidationError."""
-    try:
-        return parse_amount_minor(token, ASSET_SCALE)
-    except ValueError as error:
-        raise ValidationError(
-            "The amount is not valid.", fields=(FieldError("/amount", "invalid_amount", str(error)),)
-        ) from None
-
-
-async def create_stake(
-    services: Services,
-    caller: Caller,
-    amount_minor: int,
-    period_months: int,
-    idempotency_key: str | None,
-    deadline: Deadline,
-) -> Created:
-    """Lock `amount_minor` for `period_months`. The caller holds the fence on `stakes`.
+async def create_stake(services: Services, caller: Caller, order: Order, deadline: Deadline) -> Created:
+    """Make the stake of `order`. The caller holds the fence on `stakes`.
 
     The id is made before the first attempt and is the key where the client gave none, so that an attempt with
     an unknown outcome is settled by running the same statement again: it finds the stake, or makes it.
 
-    Raises ValidationError (also `unknown_period`, `idempotency_key_reused`, `insufficient_funds`),
-    ConflictError (`capacity_exceeded`, `user_cap_exceeded`, `idempotency_in_flight`), AuthenticationError,
-    DatabaseError.
+    Raises ValidationError (also `unknown_period`, `unknown_plan`, `idempotency_key_reused`, `invalid_quote`,
+    `quote_mismatch`, `insufficient_funds`), ConflictError (`quote_expired`, `capacity_exceeded`,
+    `user_cap_exceeded`, `idempotency_in_flight`), AuthenticationError, DatabaseError.
     """
-    new = NewStake(
+    new = await _new_stake(services, caller, order, deadline)
+    result = await services.run(lambda connection: stake_creation.create_stake(connection, new), deadline)
+    if result.outcome == "no_plan":
+        raise await no_plan(services, order, deadline)
+    if result.outcome not in ("created", "replayed"):
+        raise refusal_of(result, new.choice.scale)
+    assert result.stake_id is not None
+    return Created(result.stake_id, result.outcome == "replayed")
+
+
+async def _new_stake(services: Services, caller: Caller, order: Order, deadline: Deadline) -> NewStake:
+    asset, scale = ASSET, ASSET_SCALE
+    if order.plan_id:
+        found = await asset_of(services, order.plan_id, deadline)
+        if found is None:
+            raise unknown_plan()
+        asset, scale = found
+    amount_minor = read_amount(order.amount, scale)
+    choice = PlanChoice(asset, scale, order.period_months, order.plan_id)
+    if order.quote_id is not None:
+        plan_id, quoted = read_stake_quote(services, caller.user_id, order.quote_id, order, amount_minor)
+        choice = replace(choice, plan_id=plan_id, quoted=quoted)
+    return NewStake(
         user_id=caller.user_id,
         id=new_id(services.clock, services.entropy),
         session_id=UUID(caller.session_id),
         epoch=caller.epoch,
         amount_minor=amount_minor,
-        choice=PlanChoice(ASSET, ASSET_SCALE, period_months=period_months),
+        choice=choice,
         funding=services.funding,
-        event_due=services.events_due,
-        idempotency=_idempotency(idempotency_key, amount_minor, period_months),
+        maturity_instruction=order.maturity_instruction,
+        idempotency=_idempotency(order, format_amount(amount_minor, scale)),
     )
-    result = await services.run(lambda connection: stake_creation.create_stake(connection, new), deadline)
-    if result.outcome == "no_plan":
-        raise await _unknown_period(services, period_months, deadline)
-    if result.outcome not in ("created", "replayed"):
-        raise refusal_of(result, ASSET_SCALE)
-    assert result.stake_id is not None
-    return Created(result.stake_id, result.outcome == "replayed")
 
 
 def refusal_of(result: Creation, scale: int) -> StakeholdError:
@@ -103,45 +111,39 @@ def refusal_of(result: Creation, scale: int) -> StakeholdError:
             return ConflictError("The plan has not as much room left.", code="capacity_exceeded")
         case "user_cap_exceeded":
             return ConflictError("That is more than one user may have in the plan.", code="user_cap_exceeded")
-        case "insufficient_funds":
+        case "below_minimum" | "above_maximum" | "off_step":
+            return amount_refused(
+                result.outcome,
+                minimum_minor=result.minimum_minor,
+                maximum_minor=result.maximum_minor,
+                step_minor=result.step_minor,
+                scale=scale,
+            )
+        case _:
+            assert result.outcome == "insufficient_funds"
             return ValidationError(
                 "There is less available than the amount.",
                 code="insufficient_funds",
                 fields=(FieldError("/amount", "insufficient_funds", "More than is available."),),
             )
-        case _:
-            return _amount_refused(result, scale)
 
 
-def _amount_refused(result: Creation, scale: int) -> ValidationError:
-    bound, words = {
-        "below_minimum": (result.minimum_minor, "The amount is below the plan's minimum.|At least {}."),
-        "above_maximum": (result.maximum_minor, "The amount is above the plan's maximum.|At most {}."),
-        "off_step": (result.step_minor, "The amount does not fit the plan's step.|A multiple of {}."),
-    }[result.outcome]
-    title, detail = words.split("|")
-    field = FieldError("/amount", result.outcome, detail.format(format_amount(bound, scale)))
-    return ValidationError(title, fields=(field,))
-
-
-def _idempotency(key: str | None, amount_minor: int, period_months: int) -> Idempotency | None:
+def _idempotency(order: Order, amount: str) -> Idempotency | None:
     """The key with a hash of what the body means: `1000`, `"1000"` and `1e3` ask for the same."""
-    if key is None:
+    if order.idempotency_key is None:
         return None
-    meaning = f'{{"amount":"{format_amount(amount_minor, ASSET_SCALE)}","period":{period_months}}}'
-    return Idempotency(key=key, scope=CREATE_SCOPE, body_hash=hashlib.sha256(meaning.encode()).digest())
-
-
-async def _unknown_period(services: Services, period_months: int, deadline: Deadline) -> ValidationError:
-    on_sale = await services.read(plans.list_on_sale, deadline)
-    periods = sorted({plan.period_months for plan in on_sale if plan.asset == ASSET})
-    listed = ", ".join(str(period) for period in periods)
-    return ValidationError(
-        f"No plan on sale has a period of {period_months} months. Periods on sale: {listed}.",
-        code="unknown_period",
-        fields=(FieldError("/period", "unknown_period", f"One of {listed}."),),
-        extra={"periods": [str(period) for period in periods]},
-    )
+    meaning: dict[str, str | int] = {"amount": amount}
+    if order.plan_id:
+        meaning["plan"] = order.plan_id
+    else:
+        meaning["period"] = order.period_months
+    if order.quote_id is not None:
+        meaning["quoteId"] = order.quote_id
+    if order.maturity_instruction != "payout":
+        meaning["maturityInstruction"] = order.maturity_instruction
+    # Of an amount and a period alone it stays what it was: keys are kept across versions of the service.
+    text = json.dumps(meaning, separators=(",", ":"))
+    return Idempotency(order.idempotency_key, CREATE_SCOPE, hashlib.sha256(text.encode()).digest())
 
 
 async def list_page(

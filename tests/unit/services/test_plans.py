@@ -8,6 +8,7 @@ from stakehold.domain.errors import DatabaseError, ValidationError
 from stakehold.gate import Caller
 from stakehold.security.refresh_tokens import RefreshToken
 from stakehold.services import plans, stakes
+from stakehold.services.orders import Order
 from tests.support.fakes import ManualClock
 from tests.support.postgres_proxy import PostgresProxy
 from tests.unit.services.conftest import PASSWORD, Desk, OpenDesk
@@ -44,7 +45,8 @@ async def _caller(desk: Desk) -> Caller:
 
 
 async def _create(desk: Desk, caller: Caller, period_months: int) -> UUID:
-    created = await stakes.create_stake(desk.services, caller, 10**8, period_months, None, desk.deadline)
+    order = Order(b"1", period_months=period_months)
+    created = await stakes.create_stake(desk.services, caller, order, desk.deadline)
     return created.stake_id
 
 

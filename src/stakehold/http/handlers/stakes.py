@@ -2,49 +2,74 @@
 
 import base64
 import binascii
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
+from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.errors import FieldError, NotFoundError, ValidationError
 from stakehold.domain.money import format_amount
 from stakehold.domain.plans import format_rate
 from stakehold.domain.stakes import Stake
-from stakehold.domain.timestamps import rfc3339
+from stakehold.domain.timestamps import midnight_ms, rfc3339, utc_date
 from stakehold.http.call import NO_STORE, Answer, Call, json_answer
+from stakehold.http.handlers.terms import trace_item
 from stakehold.http.idempotency import read_idempotency_key
 from stakehold.http.pages import Page, page_of
-from stakehold.http.schemas.stakes import CreateStake, ListStakes, StakeCreated, StakeItem, StakePage
+from stakehold.http.schemas.stakes import (
+    CreateStake,
+    ListStakes,
+    Outcome,
+    StakeCreated,
+    StakeDetail,
+    StakeItem,
+    StakePage,
+)
 from stakehold.services import stakes
+from stakehold.services.orders import ASSET_SCALE, Order, read_amount
 
 
-@dataclass(frozen=True, slots=True)
-class NewStake:
-    """What a creation asks for, checked."""
-
-    amount_minor: int
-    period_months: int
-    idempotency_key: str | None
-
-
-def parse_new_stake(call: Call) -> NewStake:
-    """Read the amount exactly, and the Idempotency-Key. Raises ValidationError."""
+def parse_new_stake(call: Call) -> Order:
+    """Read what is asked for, and the Idempotency-Key. Raises ValidationError."""
     body = call.body_as(CreateStake)
-    return NewStake(stakes.read_amount(bytes(body.amount)), body.period, read_idempotency_key(call.headers))
+    order = read_order(body.amount, body.period, body.plan)
+    return replace(
+        order,
+        quote_id=None if body.quote_id is UNSET else body.quote_id,
+        maturity_instruction=body.maturity_instruction,
+        idempotency_key=read_idempotency_key(call.headers),
+    )
+
+
+def read_order(amount: msgspec.Raw, period: int | UnsetType, plan: str | UnsetType) -> Order:
+    """An order by period or by the name of a plan; the amount is read exactly, in the plan's asset.
+
+    Raises ValidationError.
+    """
+    token = bytes(amount)
+    if plan is UNSET:
+        if period is UNSET:
+            raise ValidationError(
+                "The body is not valid.", fields=(FieldError("/period", "missing", "This field is needed."),)
+            )
+        # Of another plan's asset nobody knows yet how many decimals it has.
+        read_amount(token, ASSET_SCALE)
+        return Order(token, period_months=period)
+    if period is not UNSET:
+        raise ValidationError(
+            "Give a period or a plan, not both.",
+            fields=(FieldError("/plan", "exclusive", "Not together with period."),),
+        )
+    return Order(token, plan_id=plan)
 
 
 async def create_stake(call: Call) -> Answer:
     """POST /api/stake"""
-    new = call.parsed_as(NewStake)
     created = await stakes.create_stake(
-        call.container.services,
-        call.signed_in(),
-        new.amount_minor,
-        new.period_months,
-        new.idempotency_key,
-        call.deadline,
+        call.container.services, call.signed_in(), call.parsed_as(Order), call.deadline
     )
     identifier = str(created.stake_id)
     headers = [NO_STORE, (b"location", f"/api/stake/{identifier}".encode())]
@@ -98,7 +123,9 @@ async def list_stakes(call: Call) -> Page:
         next_cursor=_cursor(found.stakes[-1].id) if found.has_more else None,
     )
     cached = msgspec.structs.replace(content, from_cache=True)
-    return page_of(content, cached, now_ms=now_ms, not_after_ms=_next_maturity_ms(found.stakes, now_ms))
+    changes = (_next_change_ms(stake, now_ms) for stake in found.stakes)
+    not_after_ms = min((moment for moment in changes if moment is not None), default=None)
+    return page_of(content, cached, now_ms=now_ms, not_after_ms=not_after_ms)
 
 
 def parse_stake_id(call: Call) -> UUID:
@@ -122,9 +149,17 @@ async def get_stake(call: Call) -> Page:
     """GET /api/stake/{stakeId}"""
     services = call.container.services
     stake = await stakes.get_stake(services, call.signed_in(), call.parsed_as(UUID), call.deadline)
-    now_ms = services.clock.now_ms()
-    content = _item(stake, now_ms)
-    return page_of(content, content, now_ms=now_ms, not_after_ms=_next_maturity_ms([stake], now_ms))
+    return stake_page(stake, services.clock.now_ms())
+
+
+def stake_page(stake: Stake, now_ms: int) -> Page:
+    """One stake as it is told at `now_ms`, with the strong ETag that If-Match compares."""
+    content = _detail(stake, now_ms)
+    moments = [_next_change_ms(stake, now_ms)]
+    if stake.status_at(now_ms) == "active":
+        moments.append(midnight_ms(utc_date(now_ms) + timedelta(1)))
+    not_after_ms = min((moment for moment in moments if moment is not None), default=None)
+    return page_of(content, content, now_ms=now_ms, not_after_ms=not_after_ms, strong=True)
 
 
 def _item(stake: Stake, now_ms: int) -> StakeItem:
@@ -138,12 +173,50 @@ def _item(stake: Stake, now_ms: int) -> StakeItem:
         status=stake.status_at(now_ms),
         created_at=rfc3339(stake.created_at_ms),
         matures_at=rfc3339(stake.matures_at_ms),
+        plan=plan.id,
+        plan_version=plan.version,
+        maturity_instruction=stake.maturity_instruction,
     )
 
 
-def _next_maturity_ms(found: list[Stake], now_ms: int) -> int | None:
-    """When the status of one of these changes next: a page must not outlive it."""
-    return min((stake.matures_at_ms for stake in found if stake.matures_at_ms > now_ms), default=None)
+def _detail(stake: Stake, now_ms: int) -> StakeDetail:
+    plan, terms = stake.plan, (stake.plan, stake.amount_minor, stake.value_date, stake.maturity_date)
+    traced = trace_item(*terms, stake.earned_until(utc_date(now_ms)))
+    reward_minor = accrued_minor(*terms, stake.maturity_date)
+    grace_ends_at_ms = stake.created_at_ms + plan.grace_s * 1000
+    return StakeDetail(
+        **msgspec.structs.asdict(_item(stake, now_ms)),
+        value_date=stake.value_date.isoformat(),
+        day_count=plan.day_count,
+        accrued=format_amount(int(traced.accrued_minor), plan.scale),
+        reward=format_amount(reward_minor, plan.scale),
+        payout=format_amount(stake.amount_minor + reward_minor, plan.scale),
+        trace=traced,
+        realised=_outcome(stake),
+        renewed_from=None if stake.renewed_from is None else str(stake.renewed_from),
+        renewed_to=None if stake.renewed_to is None else str(stake.renewed_to),
+        grace_period_ends_at=rfc3339(grace_ends_at_ms) if plan.grace_s and stake.state == "active" else None,
+        releases_at=rfc3339(stake.due_at_ms) if stake.state == "unstaking" and stake.due_at_ms else None,
+    )
+
+
+def _outcome(stake: Stake) -> Outcome | None:
+    if stake.reward_minor is None:
+        return None
+    return Outcome(
+        reward=format_amount(stake.reward_minor, stake.plan.scale),
+        forfeited=format_amount(stake.forfeited_minor or 0, stake.plan.scale),
+        exited_on=None if stake.exited_on is None else stake.exited_on.isoformat(),
+        ended_at=None if stake.ended_at_ms is None else rfc3339(stake.ended_at_ms),
+    )
+
+
+def _next_change_ms(stake: Stake, now_ms: int) -> int | None:
+    """When a stake's status changes by time alone: a page must not outlive it.
+
+    One that is due is about to change: a page with it is not kept.
+    """
+    return None if stake.due_at_ms is None else max(now_ms, stake.due_at_ms)
 
 
 def _cursor(identifier: UUID) -> str:

@@ -1,21 +1,36 @@
 """The operations on stakes."""
 
-from stakehold.http.handlers import stakes
+from stakehold.http.handlers import quotes, stakes
 from stakehold.http.operations import Operation, Outcome
+from stakehold.http.schemas.quotes import QuoteStake, StakeQuote
 from stakehold.http.schemas.stakes import (
     CreateStake,
     ListStakes,
     StakeCreated,
-    StakeItem,
+    StakeDetail,
     StakePage,
 )
 
 OPERATIONS = (
     Operation(
+        id="quoteStake",
+        method="POST",
+        path="/api/stake/quote",
+        summary="Ask what a stake would pay",
+        tag="stakes",
+        handler=quotes.quote_stake,
+        parse=quotes.parse_order,
+        policy="quote",
+        signed_in=True,
+        body=QuoteStake,
+        outcomes=(Outcome(200, "The quote.", StakeQuote),),
+        problems=("unknown_period", "unknown_plan"),
+    ),
+    Operation(
         id="createStake",
         method="POST",
         path="/api/stake",
-        summary="Lock an amount for a period",
+        summary="Lock an amount",
         tag="stakes",
         handler=stakes.create_stake,
         parse=stakes.parse_new_stake,
@@ -25,7 +40,18 @@ OPERATIONS = (
         fences=("stakes",),
         idempotent=True,
         outcomes=(Outcome(201, "The stake was made.", StakeCreated, ("Location", "Idempotency-Replayed")),),
-        problems=("unknown_period", "idempotency_key_reused", "idempotency_in_flight"),
+        problems=(
+            "unknown_period",
+            "unknown_plan",
+            "invalid_quote",
+            "quote_mismatch",
+            "quote_expired",
+            "capacity_exceeded",
+            "user_cap_exceeded",
+            "insufficient_funds",
+            "idempotency_key_reused",
+            "idempotency_in_flight",
+        ),
     ),
     Operation(
         id="listStakes",
@@ -56,7 +82,7 @@ OPERATIONS = (
         policy="stake-read",
         signed_in=True,
         outcomes=(
-            Outcome(200, "The stake.", StakeItem, ("ETag",)),
+            Outcome(200, "The stake.", StakeDetail, ("ETag",)),
             Outcome(304, "Unchanged since the ETag in If-None-Match.", None, ("ETag",)),
         ),
         problems=("not_found",),

@@ -1,6 +1,6 @@
 """The bodies and queries of stakes."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -9,16 +9,24 @@ from stakehold.domain.money import MAX_TOKEN_CHARACTERS
 from stakehold.http.schemas.base import (
     CURSOR,
     PAGE_LIMIT_MAX,
+    PLAN_ID_PATTERN,
     STAKE_ID_EXAMPLE,
+    TRACE_EXAMPLE,
     Amount,
     Asset,
     Body,
+    Day,
+    DayCount,
     Moment,
     Period,
+    PlanId,
     Rate,
     Reply,
     StakeId,
+    Trace,
+    Version,
 )
+from stakehold.security.quotes import MAX_QUOTE_CHARACTERS
 
 PAGE_MAX = 100_000
 
@@ -29,11 +37,15 @@ Status = Annotated[
         "`unstaking`: its owner leaves early, and is paid when the cooldown is over."
     ),
 ]
+MaturityInstruction = Annotated[
+    Literal["payout", "renew_principal", "renew_all"],
+    Meta(description="What becomes of it at maturity: paid out, or renewed without or with its reward."),
+]
 
 # What a JSON schema can say of an amount; domain/money.py says the rest.
 _AMOUNT_TO_LOCK = {
     "oneOf": [
-        {"type": "number", "minimum": 0.00000001, "exclusiveMaximum": 1e30},
+        {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e38},
         {
             "type": "string",
             "maxLength": MAX_TOKEN_CHARACTERS,
@@ -41,19 +53,38 @@ _AMOUNT_TO_LOCK = {
         },
     ]
 }
+AmountToLock = Annotated[
+    msgspec.Raw,
+    Meta(
+        description="More than 0, exact in as many decimal places as the asset has: 8 by period.",
+        extra_json_schema=_AMOUNT_TO_LOCK,
+    ),
+]
+ChosenPeriod = Annotated[int, Meta(ge=1, le=1200, description="Months; one of the periods on sale.")]
+ChosenPlan = Annotated[
+    str, Meta(description="The name of a plan on sale; not with `period`.", pattern=PLAN_ID_PATTERN)
+]
+QuoteId = Annotated[
+    str,
+    Meta(description="Of a quote for this very stake.", min_length=1, max_length=MAX_QUOTE_CHARACTERS),
+]
+PERIOD_OR_PLAN: dict[str, Any] = {"oneOf": [{"required": ["period"]}, {"required": ["plan"]}]}
 
 
 class CreateStake(Body):
-    """Lock `amount` for `period` months.
+    """Lock `amount` for `period` months, or under `plan`: the one or the other.
 
-    `amount` is a JSON number or a decimal string; it is read exactly, never through a binary float.
+    `amount` is a JSON number or a decimal string; it is read exactly, never through a binary float. With
+    `quoteId` the stake is what was quoted, or there is none.
     """
 
-    amount: Annotated[
-        msgspec.Raw,
-        Meta(description="More than 0, exact in 8 decimal places.", extra_json_schema=_AMOUNT_TO_LOCK),
-    ]
-    period: Annotated[int, Meta(ge=1, le=1200, description="Months; one of the periods on sale.")]
+    JSON_SCHEMA: ClassVar = PERIOD_OR_PLAN
+
+    amount: AmountToLock
+    period: ChosenPeriod | UnsetType = UNSET
+    plan: ChosenPlan | UnsetType = UNSET
+    quote_id: QuoteId | UnsetType = UNSET
+    maturity_instruction: MaturityInstruction = "payout"
 
 
 class StakeCreated(Reply):
@@ -74,6 +105,36 @@ class StakeItem(Reply):
     status: Status
     created_at: Moment
     matures_at: Moment
+    plan: PlanId
+    plan_version: Version
+    maturity_instruction: MaturityInstruction
+
+
+class Outcome(Reply):
+    """What a stake came to: what was paid beside the principal, and what of the accrued was not."""
+
+    reward: Amount
+    forfeited: Amount
+    exited_on: Annotated[Day | None, Meta(description="The first day that an early leaver did not earn.")]
+    ended_at: Annotated[Moment | None, Meta(description="When it was paid; null while a cooldown runs.")]
+
+
+class StakeDetail(StakeItem):
+    """One stake, with what it has accrued so far, and how that is computed."""
+
+    value_date: Annotated[Day, Meta(description="The first day that earns.")]
+    day_count: DayCount
+    accrued: Annotated[Amount, Meta(description="So far: what `trace` comes to.")]
+    reward: Annotated[Amount, Meta(description="At maturity.")]
+    payout: Annotated[Amount, Meta(description="At maturity: `amount` and `reward`.")]
+    trace: Trace
+    realised: Annotated[Outcome | None, Meta(description="Null until it is certain what is paid.")]
+    renewed_from: Annotated[StakeId | None, Meta(description="The stake that this one continues.")]
+    renewed_to: Annotated[StakeId | None, Meta(description="The stake that continues this one.")]
+    grace_period_ends_at: Annotated[
+        Moment | None, Meta(description="Until when it can be cancelled; null where it cannot be.")
+    ]
+    releases_at: Annotated[Moment | None, Meta(description="When `unstaking` is over, and it is paid.")]
 
 
 class StakePage(Reply):
@@ -113,11 +174,28 @@ _STAKE = StakeItem(
     status="active",
     created_at="2026-11-22T20:53:45.123Z",
     matures_at="2027-11-22T00:00:00.000Z",
+    plan="STK-12M",
+    plan_version=1,
+    maturity_instruction="payout",
 )
 
 EXAMPLES = (
     CreateStake(amount=msgspec.Raw(b"1000"), period=12),
     StakeCreated(success=True, stake_id=STAKE_ID_EXAMPLE),
     _STAKE,
+    StakeDetail(
+        **msgspec.structs.asdict(_STAKE),
+        value_date="2026-11-22",
+        day_count="ACT/365F",
+        accrued="120",
+        reward="120",
+        payout="1120",
+        trace=TRACE_EXAMPLE,
+        realised=None,
+        renewed_from=None,
+        renewed_to=None,
+        grace_period_ends_at="2026-11-22T21:53:45.123Z",
+        releases_at=None,
+    ),
     StakePage(items=[_STAKE], from_cache=True, has_more=True, next_cursor="AaIFCUwjfQuKVcD_7l7tAQ"),
 )
