@@ -23,8 +23,10 @@ DIFFERENCES_SHOWN_MAX = 8
 _IN_TEXT = [
     (re.compile(r"[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}"), "<access token>"),
     (re.compile(r"shr_[\w.-]+"), "<refresh token>"),
+    (re.compile(r"shq_[\w.-]+"), "<quote>"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11,12}", re.IGNORECASE), "<id>"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "<time>"),
+    (re.compile(r"\d{4}-\d\d-\d\d"), "<day>"),
     (re.compile(r"person-\d+"), "<person>"),
     (re.compile(r"(?<=cursor=)[^&]+"), "<cursor>"),
     (re.compile(r"[0-9a-f]{32,}"), "<hexadecimal>"),
