@@ -1,4 +1,4 @@
-"""The command line: `stakehold dev | serve | migrate | users | webhooks | doctor`."""
+"""The command line: `stakehold dev | serve | migrate | users | plans | webhooks | doctor`."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stakehold.commands import webhooks
+from stakehold.commands import plans, webhooks
 from stakehold.database import users
 from stakehold.database.migrate import MigrationError, migrate, pending_at
 from stakehold.domain.accounts import ADMIN, Scope
@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         action.set_defaults(run=run)
     listing = actions.add_parser("list", help="Show users by name.", description="Show users by name.")
     listing.set_defaults(run=_users_list)
+    summary = "Look after the plans that are on sale."
+    plans.register(commands.add_parser("plans", help=summary, description=summary), _with_container)
     summary = "Look after the events that are sent to the webhook."
     webhooks.register(commands.add_parser("webhooks", help=summary, description=summary), _with_container)
     return parser
