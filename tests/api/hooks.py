@@ -57,6 +57,7 @@ _LETTERS = st.characters(categories=["Ll", "Lu", "Nd"])
 _FORMATS = {
     "username": st.text(_LETTERS, min_size=3, max_size=32) | st.text(min_size=3, max_size=64),
     "password": st.text(_LETTERS, min_size=8, max_size=64) | st.text(min_size=8, max_size=128),
+    "plan": st.sampled_from(["STK-1M", "STK-12M"]) | st.from_regex(r"[A-Z0-9._-]{1,32}", fullmatch=True),
     "amount": st.decimals(min_value="0.00000001", max_value="1e29", places=8).map("{:f}".format)
     | st.from_regex(r"[1-9]{1,20}[eE][+-]?[0-9]{1,2}", fullmatch=True),
 }
@@ -71,7 +72,9 @@ def before_load_schema(context: schemathesis.HookContext, raw_schema: dict[str, 
     members["SignUp"]["username"]["format"] = "stakehold-username"
     members["SignUp"]["password"]["format"] = "stakehold-password"
     members["ChangePassword"]["newPassword"]["format"] = "stakehold-password"
-    members["CreateStake"]["amount"]["oneOf"][1]["format"] = "stakehold-amount"
+    for body in ("CreateStake", "QuoteStake"):
+        members[body]["amount"]["oneOf"][1]["format"] = "stakehold-amount"
+        members[body]["plan"]["format"] = "stakehold-plan"
 
 
 @schemathesis.hook

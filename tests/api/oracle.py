@@ -13,6 +13,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
 _SCALE = 8
 _DIGITS_BEFORE_POINT = 30
 PERIODS = (1, 3, 6, 12)
+PLANS = tuple(f"STK-{period}M" for period in PERIODS)
 
 
 def amount_is_taken(token: str) -> bool:
@@ -49,13 +50,17 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
     match operation, field:
         case "listStakes", "?cursor":
             return "page" in query and "cursor" in query
-        case "createStake", "/period":
+        case "createStake" | "quoteStake", "/period":
             # To a schema 12.0 is a whole number, too.
             return isinstance(body["period"], float) or (
                 code == "unknown_period" and body["period"] not in PERIODS
             )
-        case "createStake", "/amount":
+        case "createStake" | "quoteStake", "/plan":
+            return code == "unknown_plan" and body["plan"] not in PLANS
+        case "createStake" | "quoteStake", "/amount":
             return not amount_is_taken(_token(body["amount"]))
+        case "createStake", "/quoteId":
+            return code == "invalid_quote"
         case "createStake", "Idempotency-Key":
             return code == "idempotency_key_reused"
         case "signUp", "/username":
@@ -72,8 +77,11 @@ def must_refuse(operation: str, body: Any, query: Mapping[str, Any]) -> bool:
     match operation:
         case "listStakes":
             return "page" in query and "cursor" in query
-        case "createStake":
-            known = body["period"] in PERIODS and isinstance(body["period"], int)
+        case "createStake" | "quoteStake":
+            if "plan" in body:
+                known = body["plan"] in PLANS
+            else:
+                known = body["period"] in PERIODS and isinstance(body["period"], int)
             return not known or not amount_is_taken(_token(body["amount"]))
         case "signUp":
             return not (username_is_taken(body["username"]) and password_length_is_taken(body["password"]))

@@ -169,6 +169,18 @@ _LINKS: Final[dict[tuple[str, int], Json]] = {
             },
         }
     },
+    ("listPlans", 200): {
+        "getPlan": {
+            "operationId": "getPlan",
+            "description": "Read one of the plans.",
+            "parameters": {"planId": "$response.body#/items/0/id"},
+        },
+        "listPlanVersions": {
+            "operationId": "listPlanVersions",
+            "description": "Read the versions of one of the plans.",
+            "parameters": {"planId": "$response.body#/items/0/id"},
+        },
+    },
     ("listStakes", 200): {
         "getStake": {
             "operationId": "getStake",
