@@ -29,6 +29,7 @@ from stakehold.http.app import create_app
 from stakehold.runtime.container import NativeContainer, build_container, close_container
 from stakehold.runtime.http_protocol import CONNECTIONS_MAX, BoundedHttpProtocol
 from stakehold.runtime.settings import Settings, load_settings
+from stakehold.runtime.upkeep import run_upkeep
 from stakehold.telemetry.faults import describe_fault
 from stakehold.telemetry.logs import JsonLog
 
@@ -73,10 +74,13 @@ class ServerProcess:
             os.write(ready_fd, b"1")
             os.close(ready_fd)
             container.log.write("serving", process=os.getpid())
+            watches.append(asyncio.create_task(run_upkeep(container, self._settings)))
             await server.serve(sockets=[self._listener])
         finally:
             for watch in watches:
                 watch.cancel()
+            # Upkeep is under way in the stores that are closed next: it ends at its next wait.
+            await asyncio.gather(*watches, return_exceptions=True)
             await close_container(container, self._stop_share_s(0.2))
         return self._exit_status
 

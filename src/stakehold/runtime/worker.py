@@ -18,7 +18,14 @@ from stakehold.runtime.outside import SystemEntropy
 from stakehold.runtime.settings import SettingsError
 from stakehold.runtime.worker_asgi import Exchange
 from stakehold.runtime.worker_container import Handling, Isolate, worker_log
+from stakehold.services.upkeep import keep_up
 from stakehold.telemetry.faults import describe_fault
+
+UPKEEP_S = 45.0
+"""Of the time that a run of the cron trigger may take: what is left is for the next run."""
+
+DELIVERIES_MAX = 40
+"""Each is a request, of which a run may make so many."""
 
 _app = create_app()
 _isolate: Isolate | None = None
@@ -37,7 +44,7 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
         return await exchange.response
 
     async def scheduled(self, controller: Any, env: Any = None, ctx: Any = None) -> None:
-        """Look whether the stores answer, and write that and the counters to the log."""
+        """Look whether the stores answer; settle, tell and sweep; and write all that to the log."""
         try:
             isolate = _isolate_of(self.env)
         except SettingsError as error:
@@ -50,6 +57,11 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
                 "scheduled", level="info" if database_up and redis_up else "warning",
                 database="up" if database_up else "down", redis="up" if redis_up else "down",
             )  # fmt: skip
+            if database_up:
+                done = await keep_up(
+                    handling.container.services, isolate.webhook, UPKEEP_S, deliveries=DELIVERIES_MAX
+                )
+                isolate.log.write("upkeep", level=done.level, **done.counts())
             isolate.write_counters(due_only=False)
         finally:
             await handling.finish()

@@ -20,6 +20,7 @@ from stakehold.runtime.worker_background import NoBackground, WaitUntilBackgroun
 from stakehold.runtime.worker_fetch import FetchSender
 from stakehold.runtime.worker_limits import BindingLimiter
 from stakehold.runtime.worker_scrypt import NodeScrypt
+from stakehold.runtime.worker_webhooks import worker_webhook
 from stakehold.security.passwords import PasswordHasher
 from stakehold.security.quotes import QuoteSigner
 from stakehold.security.tokens import AccessTokens
@@ -59,6 +60,7 @@ class Isolate:
         self._id = entropy.random_bytes(8).hex()
         self._written: dict[str, int] = {}
         self._written_at_s = clock.monotonic_s()
+        self.webhook = worker_webhook(settings)
         self._container = self._make_container(settings, clock, entropy)
 
     def for_request(self) -> "Handling":

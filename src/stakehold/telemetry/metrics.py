@@ -28,6 +28,7 @@ NAMES: Final[dict[str, str]] = {
     "redis_returns": "Redis came back, as this process sees it.",
     "redis_stalls": "Redis did not answer in time, and its connection was ended for that.",
     "refresh_reuse": "A spent refresh token was presented; its session was ended.",
+    "rows_swept": "Something expired was deleted: a key, a session, an event.",
     "sql_conflicts": "Work met a concurrent write (40001, 40P01) and was run again if time allowed.",
     "sql_connect_failures": "An attempt to connect to the database failed.",
     "sql_connects": "A connection to the database was made.",

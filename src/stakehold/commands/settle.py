@@ -1,0 +1,35 @@
+"""`stakehold settle`: settle everything that is due now."""
+
+import argparse
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from stakehold.domain.ports import Deadline
+from stakehold.runtime.container import NativeContainer
+from stakehold.services.settlement import settle_due
+from stakehold.services.upkeep import BATCH_TIME_S
+
+Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
+
+BATCHES_SAID: Final = 50
+"""After so many batches a line tells how far it has come."""
+
+
+def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+    """Make `stakehold settle` of a command; `carry_out` does work with the stores of the environment."""
+    command.set_defaults(run=lambda _: carry_out(_settle))
+
+
+async def _settle(container: NativeContainer, _: Deadline) -> int:
+    """Batch after batch, each with a deadline of its own; one that fails ends the command with its error."""
+    services = container.services
+    settled = batches = 0
+    while True:
+        count = await settle_due(services, Deadline.after(services.clock, BATCH_TIME_S))
+        if not count:
+            break
+        settled, batches = settled + count, batches + 1
+        if batches % BATCHES_SAID == 0:
+            print(f"settled so far: {settled}", flush=True)
+    print(f"settled: {settled}")
+    return 0

@@ -1,0 +1,133 @@
+"""Upkeep on real stores: what is due is settled, what has expired is swept, and no part stops another."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from stakehold.database import sessions, stake_creation
+from stakehold.database.sessions import NewSession
+from stakehold.database.stake_creation import NewStake, PlanChoice
+from stakehold.domain.ids import new_id
+from stakehold.domain.timestamps import DAY_MS, midnight_ms
+from stakehold.services import upkeep
+from stakehold.services.upkeep import keep_up
+from tests.support.books import check_books
+from tests.support.database_clock import DatabaseClock
+
+START_MS = midnight_ms(date(2027, 1, 31))
+
+
+@pytest.fixture
+async def desk(database_clock: DatabaseClock, open_desk: Any) -> Any:
+    await database_clock.set(START_MS)
+    desk = await open_desk()
+    await desk.add_user("ada")
+    return desk
+
+
+async def _user(desk: Any) -> UUID:
+    [(user_id,)] = await desk.sql("SELECT id FROM users")
+    return UUID(str(user_id))
+
+
+async def _stake(desk: Any, count: int) -> None:
+    user_id = await _user(desk)
+    for _ in range(count):
+        new = NewStake(
+            user_id,
+            new_id(desk.services.clock, desk.services.entropy),
+            UUID(int=1),
+            1,
+            10**9,
+            PlanChoice("STK", 8, 1),
+        )
+        await desk.services.run(lambda c, new=new: stake_creation.create_stake(c, new), desk.deadline)
+
+
+async def test_a_round_settles_all_that_is_due(
+    desk: Any, database_clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than a batch holds too; the next round finds nothing."""
+    monkeypatch.setattr("stakehold.services.settlement.EACH_BUCKET_MAX", 1)
+    await _stake(desk, 40)
+    await database_clock.set(START_MS + 40 * DAY_MS)
+    done = await keep_up(desk.services, None, 60)
+    assert (done.settled, done.failed, done.level) == (40, None, "info")
+    assert (await keep_up(desk.services, None, 60)).settled == 0
+    await check_books(desk.database_url)
+
+
+async def test_what_has_expired_is_swept_and_nothing_else(desk: Any, database_clock: DatabaseClock) -> None:
+    """Keys after an hour more, sessions after a day more with their spent tokens, events after 30 days."""
+    user_id = await _user(desk)
+    for number, ends in enumerate((DAY_MS, 3 * DAY_MS)):
+        session = NewSession(user_id, UUID(int=number), 1, b"hash", START_MS + ends)
+        await desk.services.run(lambda c, s=session: sessions.insert_session(c, s), desk.deadline)
+        await desk.sql(
+            "INSERT INTO spent_refresh_tokens (user_id, session_id, token_hash) VALUES ($1, $2, 'x')",
+            user_id,
+            UUID(int=number),
+        )
+        await desk.sql(
+            "INSERT INTO idempotency (user_id, scope, key, body_hash, expires_at)"
+            " VALUES ($1, 's', $2, 'x', clock.now() + $3::INT8 * INTERVAL '1 millisecond')",
+            user_id,
+            f"key-{number}",
+            ends,
+        )
+        await desk.sql(
+            "INSERT INTO events (user_id, id, type, payload, created_at) VALUES"
+            " ($1, $2, 't', '{}', clock.now() - $3::INT8 * INTERVAL '28 days')",
+            user_id,
+            UUID(int=number),
+            1 - number,
+        )
+    left = (
+        "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM spent_refresh_tokens),"
+        " (SELECT count(*) FROM idempotency), (SELECT count(*) FROM events)"
+    )
+    await database_clock.set(START_MS + DAY_MS + 3_600_000 - 1)
+    assert (await keep_up(desk.services, None, 60)).swept == 0
+    await database_clock.set(START_MS + DAY_MS + 3_600_000)
+    assert (await keep_up(desk.services, None, 60)).swept == 1
+    assert await desk.sql(left) == [(2, 2, 1, 2)]
+    await database_clock.set(START_MS + 2 * DAY_MS)
+    assert (await keep_up(desk.services, None, 60)).swept == 1
+    assert await desk.sql(left) == [(1, 1, 1, 2)]
+    await database_clock.set(START_MS + 2 * DAY_MS + 1)
+    assert (await keep_up(desk.services, None, 60)).swept == 1
+    assert await desk.sql(left) == [(1, 1, 1, 1)]
+
+
+async def test_a_part_that_fails_stops_no_other(
+    desk: Any, database_clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settlement that the database refuses is told, and sweeping goes on."""
+    user_id = await _user(desk)
+    await _stake(desk, 1)
+    await desk.sql(
+        "INSERT INTO idempotency (user_id, scope, key, body_hash, expires_at)"
+        " VALUES ($1, 's', 'k', 'x', clock.now())",
+        user_id,
+    )
+    await database_clock.set(START_MS + 40 * DAY_MS)
+    await desk.sql("ALTER TABLE balances RENAME TO elsewhere")
+    done = await keep_up(desk.services, None, 60)
+    # The key, and the event of the stake that was made 40 days ago.
+    assert (done.settled, done.swept, done.level) == (0, 2, "warning")
+    assert done.failed == "database_unavailable"
+    await desk.sql("ALTER TABLE elsewhere RENAME TO balances")
+    assert (await keep_up(desk.services, None, 60)).settled == 1
+    await check_books(desk.database_url)
+
+
+async def test_a_round_ends_when_its_time_is_over(desk: Any, database_clock: DatabaseClock) -> None:
+    """Without time for another batch nothing is begun; the next round goes on."""
+    await _stake(desk, 1)
+    await database_clock.set(START_MS + 40 * DAY_MS)
+    done = await keep_up(desk.services, None, 1.0)
+    assert done == upkeep.Upkeep()
+    assert not done.is_worth_a_line
+    assert (await keep_up(desk.services, None, 60)).settled == 1
