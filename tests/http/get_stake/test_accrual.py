@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -151,6 +152,39 @@ async def test_no_cached_stake_outlives_the_day(database_url: str, redis_url: st
         assert isinstance(entry, bytes)
         entered_ms, _, stale_until_ms = (int(number) for number in entry.split(b" ")[:3])
         assert stale_until_ms - entered_ms == 300
+
+
+@pytest.mark.native_only("moves the clock of the service's process")
+@pytest.mark.parametrize("looks_at_list", [False, True], ids=["one", "list"])
+async def test_a_matured_stake_is_paid_when_its_owner_looks(
+    database_url: str, redis_url: str, looks_at_list: bool
+) -> None:
+    """Without a settlement run, from the first millisecond on: what was promised is paid, and told so."""
+    clock = ManualClock(at_ms("2027-01-31T12:00:00"))
+    async with service_at(database_url, redis_url, clock) as (service, database_clock):
+        person = await service.sign_up()
+        body = {"amount": 1000, "plan": "STK-1M"}
+        promised = (await person.post("/api/stake/quote", body)).json()
+        stake_id = (await person.post("/api/stake", body)).json()["stakeId"]
+        clock.advance((at_ms("2027-02-28T00:00:00") - clock.now_ms()) / 1000)
+        await database_clock.set(clock.now_ms())
+        person = await service.sign_in(person.username)
+        if looks_at_list:
+            assert [item["status"] for item in (await person.list_stakes())["items"]] == ["paid_out"]
+        for _ in range(3):
+            stake = await detail(person, stake_id)
+            assert stake["status"] == "paid_out"
+            assert stake["accrued"] == stake["reward"] == promised["reward"]
+            assert stake["realised"] == {
+                "reward": promised["reward"],
+                "forfeited": "0",
+                "exitedOn": None,
+                "endedAt": "2027-02-28T00:00:00.000Z",
+            }
+        assert [item["status"] for item in (await person.list_stakes())["items"]] == ["paid_out"]
+        assert await service.sql("SELECT available_minor, staked_minor FROM balances") == [
+            (Decimal(promised["payout"]) * 10**8, 0)
+        ]
 
 
 async def _keys(service: Service) -> list[bytes]:
