@@ -114,6 +114,9 @@ class Stage:
             await observer.close(timeout=STEP_TIMEOUT_S)
 
 
+# How the statement that makes a stake begins: PostgreSQL shows the first kilobyte of a statement.
+CREATION = "WITH caller AS"
+
 # Idle again, after a statement that began later.
 _IS_DONE = """
 SELECT EXISTS (SELECT 1 FROM pg_stat_activity
@@ -128,7 +131,7 @@ async def dead_writer(stage: Stage) -> None:
     await ada.create(0)
     await ada.list(1)
     await ada.me(1)
-    async with stage.answer_held(0, ada.create(0), "INSERT INTO stakes"):
+    async with stage.answer_held(0, ada.create(0), CREATION):
         await ada.list(1, limit=9)
         await ada.list(1)
 

@@ -69,6 +69,12 @@ class Asked:
     period: int
 
 
+ITEM_MEMBERS = (
+    "id", "amount", "period", "asset", "rate", "status", "createdAt", "maturesAt", "plan", "planVersion",
+    "maturityInstruction",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, order=True)
 class Stake:
     """A stake. In the order of its id, which begins with the time it was made at."""
@@ -81,7 +87,7 @@ class Stake:
         """From when on it has matured."""
         return maturity_ms(made_at_ms(self.id), self.asked.period)
 
-    def item(self, now_ms: int) -> dict[str, str]:
+    def item(self, now_ms: int) -> dict[str, Any]:
         """The stake as the API shows it."""
         return {
             "id": self.id,
@@ -92,7 +98,21 @@ class Stake:
             "status": "matured" if now_ms >= self.matures_at_ms else "active",
             "createdAt": rfc3339(made_at_ms(self.id)),
             "maturesAt": rfc3339(self.matures_at_ms),
+            "plan": f"STK-{self.asked.period}M",
+            "planVersion": 1,
+            "maturityInstruction": "payout",
         }
+
+    @staticmethod
+    def told(answered: dict[str, Any]) -> dict[str, Any]:
+        """What an answer says of a stake, of all that `item` has.
+
+        Whether one that has matured was paid out already is the settlement's business, and is tested there.
+        """
+        told = {name: answered[name] for name in ITEM_MEMBERS}
+        if told["status"] == "paid_out":
+            told["status"] = "matured"
+        return told
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ async def race(conduct: Conduct, access: Access, asked: Asked, *, key: str) -> N
             answer.must_be(201, "", KEYED)
             promise(known is not None and answer.body["stakeId"] == known.stake.id, KEYED, answer.described)
     read.must_be(200, "", REVOKED)
-    seen = {name: read.body[name] for name in before}
+    seen = _told(read.body)
     promise(seen in (before, user.page(conduct.now_ms, limit=10)), SHOWN, read.described)
 
 
@@ -164,11 +164,16 @@ async def read_page(
         user.page(now_ms, limit=limit, page=page, before=before)
         for now_ms in sorted({answer.start_ms, answer.end_ms})
     ]
-    seen = {"items": shown["items"], "hasMore": shown["hasMore"]}
+    seen = _told(shown)
     promise(seen in owed, SHOWN, f"{seen} in place of {owed}")
     promise((shown["nextCursor"] is not None) == shown["hasMore"], SHOWN, shown)
     _remember_tag(user, answer, params)
     return shown
+
+
+def _told(page: dict[str, Any]) -> dict[str, Any]:
+    """What a page says, of all that the model knows."""
+    return {"items": [Stake.told(item) for item in page["items"]], "hasMore": page["hasMore"]}
 
 
 def _remember_tag(user: User, answer: Answer, params: dict[str, Any]) -> None:
@@ -238,4 +243,4 @@ async def read_one(
     else:
         answer.must_be(200, "", OWN)
         owed = [stake.item(answer.start_ms), stake.item(answer.end_ms)]
-        promise(answer.body in owed, OWN, f"{answer.body} in place of {owed}")
+        promise(Stake.told(answer.body) in owed, OWN, f"{answer.body} in place of {owed}")

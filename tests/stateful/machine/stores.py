@@ -24,11 +24,8 @@ CREATE FUNCTION machine.now() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE AS
 """
 
 _EMPTY = """
-DELETE FROM stakes;
-DELETE FROM idempotency;
-DELETE FROM spent_refresh_tokens;
-DELETE FROM sessions;
-DELETE FROM users;
+TRUNCATE stakes, idempotency, spent_refresh_tokens, sessions, users, transfers, ledger_heads, balances,
+  events, plan_usage, plan_user_usage;
 """
 
 # What Redis itself forgets by time: keys whose life ends within ARGV[1] milliseconds.
