@@ -9,7 +9,7 @@ from uuid import UUID
 
 from stakehold.database.port import Connection
 from stakehold.database.stakes import STAKE_COLUMNS, STAKES, stake_of
-from stakehold.domain.stakes import Stake, StakeState
+from stakehold.domain.stakes import MaturityInstruction, Stake, StakeState
 
 _LOCK = f"""
 SELECT {STAKE_COLUMNS} FROM {STAKES}
@@ -26,6 +26,9 @@ UPDATE stakes SET state = x.state, reward_minor = x.reward_minor, forfeited_mino
        user_id UUID, id UUID, state TEXT, reward_minor NUMERIC, forfeited_minor NUMERIC, exited_on DATE,
        renewed_to UUID, due_at_ms INT8)
  WHERE stakes.user_id = x.user_id AND stakes.id = x.id
+"""
+_INSTRUCT = """
+UPDATE stakes SET maturity_instruction = $3::TEXT WHERE user_id = $1::UUID AND id = $2::UUID
 """
 _RENEW = """
 INSERT INTO stakes (user_id, id, amount_minor, plan_id, plan_version, created_at, value_date, maturity_date,
@@ -91,6 +94,11 @@ async def write_changes(connection: Connection, changes: Sequence[StakeChange]) 
         for change in changes
     ]
     await connection.execute(_WRITE, _json(rows))
+
+
+async def write_instruction(connection: Connection, stake: Stake, instruction: MaturityInstruction) -> None:
+    """Write what becomes of a stake at maturity. It is locked."""
+    await connection.execute(_INSTRUCT, stake.user_id, stake.id, instruction)
 
 
 async def insert_renewals(connection: Connection, renewals: Sequence[Stake]) -> None:

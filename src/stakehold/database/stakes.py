@@ -31,6 +31,12 @@ SELECT {STAKE_COLUMNS} FROM {STAKES}
 """  # noqa: S608 - only constants are put in
 
 
+_ONE_NOW = f"""
+SELECT now() AS at, {STAKE_COLUMNS} FROM {STAKES}
+ WHERE s.user_id = $1::UUID AND s.id = $2::UUID
+"""  # noqa: S608 - only constants are put in
+
+
 def stake_of(row: Record) -> Stake:
     """The stake in a row that has STAKE_COLUMNS."""
     return Stake(
@@ -69,3 +75,9 @@ async def get_stake(connection: Connection, user_id: UUID, stake_id: UUID) -> St
     """One stake of the user; None when there is none of that id, or it is another's."""
     row = await connection.fetchrow(_ONE, user_id, stake_id)
     return None if row is None else stake_of(row)
+
+
+async def get_stake_now(connection: Connection, user_id: UUID, stake_id: UUID) -> tuple[Stake, int] | None:
+    """The same, and the database's time in milliseconds since the Unix epoch."""
+    row = await connection.fetchrow(_ONE_NOW, user_id, stake_id)
+    return None if row is None else (stake_of(row), moment_ms(row["at"]))

@@ -92,6 +92,12 @@ class ConflictError(StakeholdError):
     default_code = "conflict"
 
 
+class PreconditionFailedError(StakeholdError):
+    """What the request was made for is not as the client has seen it (412)."""
+
+    default_code = "precondition_failed"
+
+
 class RateLimitError(StakeholdError):
     """A rate limit is used up (429)."""
 

@@ -6,7 +6,7 @@ _EXPOSED = (
     b"Allow, ETag, Idempotency-Replayed, Location, RateLimit, RateLimit-Policy, Retry-After, "
     b"WWW-Authenticate, X-Request-Id"
 )
-_ACCEPTED = b"Authorization, Content-Type, Idempotency-Key, If-None-Match, X-Request-Id"
+_ACCEPTED = b"Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id"
 _PREFLIGHT_AGE_S = 600
 ANY = "*"
 

@@ -94,6 +94,13 @@ _PARAMETERS: Final[dict[str, Json]] = {
         "least 24 hours.",
         "schema": {"type": "string", "pattern": KEY_PATTERN},
     },
+    "If-Match": {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The ETag that the stake was last seen with: if it is another by now, nothing is "
+        "changed and the answer is 412.",
+        "schema": {"type": "string"},
+    },
     "If-None-Match": {
         "name": "If-None-Match",
         "in": "header",
@@ -298,6 +305,8 @@ def _parameters(operation: Operation) -> Iterable[Json]:
         yield {"$ref": "#/components/parameters/Idempotency-Key"}
     if operation.page is not None:
         yield {"$ref": "#/components/parameters/If-None-Match"}
+    if operation.if_match:
+        yield {"$ref": "#/components/parameters/If-Match"}
 
 
 def _query_parameters(schema: type[msgspec.Struct]) -> Iterable[Json]:

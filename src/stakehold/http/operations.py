@@ -31,7 +31,8 @@ class Operation:
     `parse` checks what a schema cannot say, before anything is asked of a store; what it returns is
     `Call.parsed`. `scope` is what the token of who is signed in must have; a write asks `users.is_operator`
     again, in its transaction. A read that may be answered from the cache has `page`, which names its entry,
-    and `load` in place of a handler. `fences` are what a write opens.
+    and `load` in place of a handler. `fences` are what a write opens. `if_match`: it can be made to depend on
+    what the client has seen.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Operation:
     query: type[msgspec.Struct] | None = None
     fences: tuple[Resource, ...] = ()
     idempotent: bool = False
+    if_match: bool = False
 
     def problem_codes(self) -> tuple[str, ...]:
         """Every problem the operation may answer with, the pipeline's included."""

@@ -37,6 +37,12 @@ def page_of(
     return Page(msgspec.json.encode(content), cached_body, etag, now_ms, not_after_ms)
 
 
+def matches_strongly(etag: str, if_match: bytes) -> bool:
+    """Whether If-Match names `etag`, by strong comparison (RFC 9110, section 13.1.1)."""
+    candidates = (part.strip() for part in if_match.decode("latin-1").split(","))
+    return any(candidate in ("*", etag) for candidate in candidates)
+
+
 def matches(etag: str, if_none_match: bytes | None) -> bool:
     """Whether If-None-Match names `etag`, by weak comparison (RFC 9110, section 13.1.2)."""
     if if_none_match is None:

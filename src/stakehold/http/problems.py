@@ -74,6 +74,18 @@ _KINDS = (
     ProblemKind(
         "user_cap_exceeded", 409, "Cap exceeded", "It is more than one user may have staked in the plan."
     ),
+    ProblemKind(
+        "early_exit_not_allowed", 409, "No early exit", "The plan does not let anybody leave before maturity."
+    ),
+    ProblemKind("minimum_hold", 409, "Held too short", "The plan asks for more days before leaving early."),
+    ProblemKind("stake_matured", 409, "Matured", "The stake has matured: it is paid out or renewed."),
+    ProblemKind("stake_ended", 409, "Ended", "The stake has ended, or is being left already."),
+    ProblemKind(
+        "grace_period_over", 409, "Grace period over", "Only a stake just made can be cancelled."
+    ),
+    ProblemKind(
+        "precondition_failed", 412, "Precondition failed", "It is not as `If-Match` says: read it again."
+    ),
     ProblemKind("content_too_large", 413, "Content too large", "A body may have 16 KiB."),
     ProblemKind(
         "unsupported_media_type", 415, "Unsupported media type", "A body is sent as application/json."

@@ -48,6 +48,7 @@ DEFAULTS = (
     Policy("stake-create", 20),
     Policy("stake-read", 60),
     Policy("quote", 60),
+    Policy("stake-change", 30),
     Policy("global", 100),
     Policy("sign-up", 10),
     Policy("refresh", 30),

@@ -165,6 +165,8 @@ def test_parameters_are_described(operation: Operation) -> None:
         names.add(("header", "Idempotency-Key"))
     if operation.page is not None:
         names.add(("header", "If-None-Match"))
+    if operation.if_match:
+        names.add(("header", "If-Match"))
     assert set(parameters) == names
     for parameter in parameters.values():
         if parameter["in"] == "query" and parameter["schema"]["type"] == "integer":

@@ -4,11 +4,12 @@ The quotas of the policies named here are set in limits/policies.py.
 """
 
 from stakehold.http.operations import Operation
-from stakehold.http.routes import accounts, plans, service, stakes
+from stakehold.http.routes import accounts, exits, plans, service, stakes
 
 OPERATIONS: tuple[Operation, ...] = (
     *accounts.OPERATIONS,
     *stakes.OPERATIONS,
+    *exits.OPERATIONS,
     *plans.OPERATIONS,
     *service.OPERATIONS,
 )

@@ -1,0 +1,77 @@
+"""The operations that end a stake early, and that say how it ends."""
+
+from stakehold.http.handlers import exits, stakes
+from stakehold.http.operations import Operation, Outcome
+from stakehold.http.schemas.exits import ChangeStake, ExitQuote, StakeLeft, Unstake
+from stakehold.http.schemas.stakes import StakeDetail
+
+OPERATIONS = (
+    Operation(
+        id="changeStake",
+        method="PATCH",
+        path="/api/stake/{stakeId}",
+        summary="Say what becomes of a stake at maturity",
+        tag="stakes",
+        handler=exits.change_stake,
+        parse=stakes.parse_stake_id,
+        policy="stake-change",
+        signed_in=True,
+        body=ChangeStake,
+        if_match=True,
+        fences=("stakes",),
+        outcomes=(Outcome(200, "The stake as it is now.", StakeDetail, ("ETag",)),),
+        problems=("not_found", "precondition_failed", "stake_matured", "stake_ended"),
+    ),
+    Operation(
+        id="quoteExit",
+        method="POST",
+        path="/api/stake/{stakeId}/unstake/quote",
+        summary="Ask what leaving early would pay",
+        tag="stakes",
+        handler=exits.quote_exit,
+        parse=stakes.parse_stake_id,
+        policy="quote",
+        signed_in=True,
+        outcomes=(Outcome(200, "The quote.", ExitQuote),),
+        problems=("not_found", "early_exit_not_allowed", "minimum_hold", "stake_matured", "stake_ended"),
+    ),
+    Operation(
+        id="unstake",
+        method="POST",
+        path="/api/stake/{stakeId}/unstake",
+        summary="Leave early, with what was quoted",
+        tag="stakes",
+        handler=exits.unstake,
+        parse=exits.parse_change,
+        policy="stake-change",
+        signed_in=True,
+        body=Unstake,
+        fences=("stakes",),
+        idempotent=True,
+        outcomes=(Outcome(200, "Left, or being left.", StakeLeft, ("Idempotency-Replayed",)),),
+        problems=(
+            "not_found",
+            "invalid_quote",
+            "quote_mismatch",
+            "quote_expired",
+            "stake_matured",
+            "stake_ended",
+            "idempotency_key_reused",
+        ),
+    ),
+    Operation(
+        id="cancelStake",
+        method="POST",
+        path="/api/stake/{stakeId}/cancel",
+        summary="Take a stake back in its grace period",
+        tag="stakes",
+        handler=exits.cancel,
+        parse=exits.parse_change,
+        policy="stake-change",
+        signed_in=True,
+        fences=("stakes",),
+        idempotent=True,
+        outcomes=(Outcome(200, "Cancelled.", StakeLeft, ("Idempotency-Replayed",)),),
+        problems=("not_found", "grace_period_over", "stake_matured", "stake_ended", "idempotency_key_reused"),
+    ),
+)
