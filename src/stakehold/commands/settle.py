@@ -1,12 +1,13 @@
 """`stakehold settle`: settle everything that is due now."""
 
 import argparse
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.container import NativeContainer
-from stakehold.services.settlement import settle_due
+from stakehold.services.settlement import Aside, settle_due
 from stakehold.services.upkeep import BATCH_TIME_S
 
 Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
@@ -24,12 +25,22 @@ async def _settle(container: NativeContainer, _: Deadline) -> int:
     """Batch after batch, each with a deadline of its own; one that fails ends the command with its error."""
     services = container.services
     settled = batches = 0
-    while True:
-        count = await settle_due(services, Deadline.after(services.clock, BATCH_TIME_S))
-        if not count:
-            break
-        settled, batches = settled + count, batches + 1
-        if batches % BATCHES_SAID == 0:
-            print(f"settled so far: {settled}", flush=True)
-    print(f"settled: {settled}")
-    return 0
+    aside: Aside = {}
+    try:
+        while count := await settle_due(services, Deadline.after(services.clock, BATCH_TIME_S), aside=aside):
+            settled, batches = settled + count, batches + 1
+            if batches % BATCHES_SAID == 0:
+                print(f"settled so far: {settled}", flush=True)
+    finally:
+        print(f"settled: {settled}")
+        for (user_id, stake_id), error in aside.items():
+            why = _first_cause(error)
+            print(f"stakehold: not settled: stake {stake_id} of user {user_id}: {why}", file=sys.stderr)
+    return 1 if aside else 0
+
+
+def _first_cause(error: BaseException) -> str:
+    """What was raised first, by its type alone: what a driver says may quote what was being stored."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__qualname__

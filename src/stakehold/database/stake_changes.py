@@ -1,6 +1,7 @@
 """What becomes of stakes: locked, changed and renewed, many at a time, in the caller's transaction."""
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -47,16 +48,25 @@ SELECT u.plan_id FROM plan_usage u
  WHERE u.plan_id IN (SELECT x.plan_id FROM jsonb_to_recordset($1::JSONB) AS x (plan_id TEXT))
  ORDER BY u.plan_id FOR UPDATE
 """
-_CHANGE_USAGE = """
-UPDATE plan_usage SET staked_minor = plan_usage.staked_minor + x.change_minor
-  FROM jsonb_to_recordset($1::JSONB) AS x (plan_id TEXT, change_minor NUMERIC)
+# A limit is the one of the stake that was made last, by the version it is made under. What is renewed under
+# one with a higher limit, or with none, raises it.
+_LIMIT = "CASE WHEN x.renewed THEN CASE WHEN x.limit_minor IS NOT NULL THEN GREATEST({0}, x.limit_minor) END"
+_CHANGE_USAGE = f"""
+UPDATE plan_usage SET staked_minor = plan_usage.staked_minor + x.change_minor,
+                      capacity_minor = {_LIMIT.format("plan_usage.capacity_minor")}
+                                       ELSE plan_usage.capacity_minor END
+  FROM jsonb_to_recordset($1::JSONB) AS x (
+       plan_id TEXT, change_minor NUMERIC, renewed BOOL, limit_minor NUMERIC)
  WHERE plan_usage.plan_id = x.plan_id
-"""
-_CHANGE_USER_USAGE = """
-UPDATE plan_user_usage SET staked_minor = plan_user_usage.staked_minor + x.change_minor
-  FROM jsonb_to_recordset($1::JSONB) AS x (user_id UUID, plan_id TEXT, change_minor NUMERIC)
+"""  # noqa: S608 - only constants are put in
+_CHANGE_USER_USAGE = f"""
+UPDATE plan_user_usage SET staked_minor = plan_user_usage.staked_minor + x.change_minor,
+                           cap_minor = {_LIMIT.format("plan_user_usage.cap_minor")}
+                                       ELSE plan_user_usage.cap_minor END
+  FROM jsonb_to_recordset($1::JSONB) AS x (
+       user_id UUID, plan_id TEXT, change_minor NUMERIC, renewed BOOL, limit_minor NUMERIC)
  WHERE plan_user_usage.user_id = x.user_id AND plan_user_usage.plan_id = x.plan_id
-"""
+"""  # noqa: S608 - only constants are put in
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +135,44 @@ async def insert_renewals(connection: Connection, renewals: Sequence[Stake]) -> 
     await connection.execute(_RENEW, _json(rows))
 
 
-async def change_usage(connection: Connection, changes: Mapping[tuple[UUID, str], int]) -> None:
+async def change_usage(
+    connection: Connection,
+    changes: Mapping[tuple[UUID, str], int],
+    renewals: Sequence[Stake] = (),
+) -> None:
     """Change what is staked by (user id, plan id), in minor units, after the balances.
 
-    Raises asyncpg.CheckViolationError (`plan_usage_within_capacity`, `plan_user_usage_within_cap`).
+    `renewals` are the stakes among it that others were renewed to. Raises asyncpg.CheckViolationError
+    (`plan_usage_within_capacity`, `plan_user_usage_within_cap`).
     """
-    by_plan: dict[str, int] = {}
+    by_plan: defaultdict[str, int] = defaultdict(int)
     for (_, plan_id), change_minor in changes.items():
-        by_plan[plan_id] = by_plan.get(plan_id, 0) + change_minor
-    plans = _json([{"plan_id": plan, "change_minor": str(change)} for plan, change in by_plan.items()])
+        by_plan[plan_id] += change_minor
+    capacities: defaultdict[str, list[int | None]] = defaultdict(list)
+    caps: defaultdict[tuple[UUID, str], list[int | None]] = defaultdict(list)
+    for stake in renewals:
+        capacities[stake.plan.id].append(stake.plan.capacity_minor)
+        caps[stake.user_id, stake.plan.id].append(stake.plan.user_cap_minor)
+    plans = _json(
+        [
+            {"plan_id": plan, "change_minor": str(change), **_limit(capacities[plan])}
+            for plan, change in sorted(by_plan.items())
+        ]
+    )
     await connection.fetch(_LOCK_USAGE, plans)
     await connection.execute(_CHANGE_USAGE, plans)
     users = [
-        {"user_id": user_id, "plan_id": plan_id, "change_minor": str(change_minor)}
-        for (user_id, plan_id), change_minor in changes.items()
+        {"user_id": user_id, "plan_id": plan, "change_minor": str(change), **_limit(caps[user_id, plan])}
+        for (user_id, plan), change in changes.items()
     ]
     await connection.execute(_CHANGE_USER_USAGE, _json(users))
+
+
+def _limit(limits: Sequence[int | None]) -> dict[str, object]:
+    """The highest limit of renewals; none where one of them has none."""
+    known = [limit for limit in limits if limit is not None]
+    highest = max(known) if limits and len(known) == len(limits) else None
+    return {"renewed": bool(limits), "limit_minor": _text(highest)}
 
 
 def _text(amount_minor: int | None) -> str | None:

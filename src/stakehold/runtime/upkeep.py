@@ -30,6 +30,8 @@ async def run_upkeep(container: Container, settings: Settings) -> None:
                 done = await keep_up(container.services, webhook, ROUND_S)
                 if done.is_worth_a_line:
                     container.log.write("upkeep", level=done.level, process=os.getpid(), **done.counts())
+                for fault in done.faults:
+                    container.log.write("fault", level="error", **describe_fault(fault))
             except Exception as fault:
                 container.log.write("fault", level="error", **describe_fault(fault))
 

@@ -24,6 +24,9 @@ from stakehold.telemetry.faults import describe_fault
 UPKEEP_S = 45.0
 """Of the time that a run of the cron trigger may take: what is left is for the next run."""
 
+BATCHES_MAX = 5
+"""Of settlement. They are bounded for the CPU time that a run may have (`limits` in wrangler.jsonc)."""
+
 DELIVERIES_MAX = 40
 """Each is a request, of which a run may make so many."""
 
@@ -59,9 +62,15 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
             )  # fmt: skip
             if database_up:
                 done = await keep_up(
-                    handling.container.services, isolate.webhook, UPKEEP_S, deliveries=DELIVERIES_MAX
+                    handling.container.services,
+                    isolate.webhook,
+                    UPKEEP_S,
+                    batches=BATCHES_MAX,
+                    deliveries=DELIVERIES_MAX,
                 )
                 isolate.log.write("upkeep", level=done.level, **done.counts())
+                for fault in done.faults:
+                    isolate.log.write("fault", level="error", **describe_fault(fault))
             isolate.write_counters(due_only=False)
         finally:
             await handling.finish()

@@ -4,8 +4,9 @@ A batch is one transaction under the fences of its users. It takes only what is 
 that comes late, twice, or after one that was cut off, finds what is left to do and nothing else.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -15,9 +16,12 @@ from stakehold.database.port import Connection
 from stakehold.database.settlement import Key
 from stakehold.database.stake_changes import StakeChange
 from stakehold.domain import events as happened
+from stakehold.domain.backoff import full_jitter_s
+from stakehold.domain.errors import DatabaseError, OverloadedError
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import Movement
+from stakehold.domain.plans import Plan
 from stakehold.domain.ports import Deadline
 from stakehold.domain.settlement import Settlement, renewal_of, settle
 from stakehold.domain.stakes import Stake
@@ -25,48 +29,138 @@ from stakehold.services.context import Services
 
 ACTOR: Final = "settlement"
 BATCH_STAKES_MAX: Final = 200
-EACH_BUCKET_MAX: Final = 50
 USER_BATCHES_MAX: Final = 20
 """Of one user while they wait; what is left after that is settled by the loop."""
 
+OTHERS_BASE_S: Final = 0.02
+OTHERS_CAP_S: Final = 0.5
+"""Where others work on all that was found: until it is looked at again."""
 
-async def settle_due(services: Services, deadline: Deadline, *, batch: int = BATCH_STAKES_MAX) -> int:
+Aside = dict[Key, Exception]
+"""What could not be settled in this run, by (user id, stake id), and why: it is not tried again."""
+
+
+async def settle_due(
+    services: Services, deadline: Deadline, *, batch: int = BATCH_STAKES_MAX, aside: Aside | None = None
+) -> int:
     """Settle one batch of at most `batch` stakes, whoever's. Returns how many were settled; 0: none is due.
 
-    Where others settle at the same time it may be fewer than there are. Raises DatabaseError,
-    OverloadedError.
+    Stakes that cannot be settled, for a row that is not as it should be, keep no others from it: they are
+    put into `aside`, which is passed on from batch to batch. What others work on is waited for, in case they
+    do not come to an end. Raises DatabaseError, OverloadedError.
     """
-    first = services.entropy.random_bytes(1)[0] % settlement.BUCKETS
-    found = await services.read(
-        lambda connection: settlement.find_due(connection, first, EACH_BUCKET_MAX), deadline
-    )
-    return await _settle(services, found[:batch], deadline)
+    aside = {} if aside is None else aside
+    attempt = 0
+    while True:
+        keys = await _find(services, batch, aside, deadline)
+        if not keys:
+            return 0
+        settled = await _settle(services, keys, aside, deadline)
+        if settled:
+            return settled
+        if _raise_outage(keys, aside):
+            continue
+        wait_s = full_jitter_s(services.entropy, attempt, base_s=OTHERS_BASE_S, cap_s=OTHERS_CAP_S)
+        await asyncio.sleep(deadline.bound_s(wait_s))
+        attempt += 1
 
 
 async def settle_user(services: Services, user_id: UUID, deadline: Deadline) -> bool:
-    """Settle what is due of one user, renewals that are due again included. Whether anything was.
+    """Settle what is due of one user, renewals that are due again included. Whether anything was due.
 
     Raises DatabaseError, OverloadedError.
     """
-    settled = 0
+    was_due = False
+    aside: Aside = {}
     for _ in range(USER_BATCHES_MAX):
         found = await services.read(
-            lambda connection: settlement.find_due_of(connection, user_id, BATCH_STAKES_MAX), deadline
+            lambda connection: settlement.find_due_of(connection, user_id, BATCH_STAKES_MAX + len(aside)),
+            deadline,
         )
-        if not found:
+        keys = [key for key in found if key not in aside]
+        if not keys:
             break
-        settled += await _settle(services, found, deadline)
-    return settled > 0
+        was_due = True
+        if not await _settle(services, keys, aside, deadline, of_one_user=True):
+            _raise_outage(keys, aside)
+    return was_due
 
 
-async def _settle(services: Services, keys: Sequence[Key], deadline: Deadline) -> int:
-    if not keys:
-        return 0
+async def settle_user_in(services: Services, connection: Connection, user_id: UUID) -> int:
+    """The same inside a transaction of the caller's, who holds the user's fence and has locked nothing yet.
+
+    Nothing of the user's that is due then is left out. Returns how many stakes were settled.
+    """
+    settled = 0
+    while keys := await settlement.find_due_of(connection, user_id, BATCH_STAKES_MAX):
+        stakes, now_ms = await settlement.lock_due(connection, keys)
+        if not stakes:
+            break
+        settled += await _settle_locked(services, connection, stakes, now_ms)
+    return settled
+
+
+async def _find(services: Services, batch: int, aside: Aside, deadline: Deadline) -> list[Key]:
+    """All that is due, or where that is too much a batch of one bucket: others likely draw another."""
+    each = batch // settlement.BUCKETS + 1 + len(aside)
+    found = await services.read(lambda connection: settlement.find_due(connection, each), deadline)
+    full = [bucket for bucket, keys in found.items() if len(keys) == each]
+    if full:
+        bucket = full[services.entropy.random_bytes(1)[0] % len(full)]
+        limit = batch + len(aside)
+        keys = await services.read(
+            lambda connection: settlement.find_due_in(connection, bucket, limit), deadline
+        )
+    else:
+        keys = [key for of_bucket in found.values() for key in of_bucket]
+    return [key for key in keys if key not in aside][:batch]
+
+
+async def _settle(
+    services: Services,
+    keys: Sequence[Key],
+    aside: Aside,
+    deadline: Deadline,
+    *,
+    of_one_user: bool = False,
+) -> int:
+    """Settle stakes together; where that fails for one of them, the others without it."""
+    try:
+        return await _settle_together(services, keys, deadline, of_one_user=of_one_user)
+    except OverloadedError:
+        raise
+    except Exception as error:
+        if isinstance(error, DatabaseError) and error.code == "outcome_unknown":
+            raise
+        if len(keys) == 1:
+            services.counters.count("stakes_not_settled")
+            aside[keys[0]] = error
+            return 0
+    half = len(keys) // 2
+    settled = 0
+    for part in (keys[:half], keys[half:]):
+        settled += await _settle(services, part, aside, deadline, of_one_user=of_one_user)
+    return settled
+
+
+def _raise_outage(keys: Sequence[Key], aside: Aside) -> bool:
+    """Whether stakes of which none was settled are to blame themselves. Raises what says otherwise."""
+    errors = [aside[key] for key in keys if key in aside]
+    for error in errors:
+        if isinstance(error, DatabaseError):
+            raise error
+    return bool(errors)
+
+
+async def _settle_together(
+    services: Services, keys: Sequence[Key], deadline: Deadline, *, of_one_user: bool
+) -> int:
     users = sorted({user_id for user_id, _ in keys})
+    take = settlement.lock_due if of_one_user else settlement.take_due
 
     async def work(connection: Connection) -> int:
         async with connection.transaction():
-            stakes, now_ms = await settlement.lock_due(connection, keys)
+            stakes, now_ms = await take(connection, keys)
             return await _settle_locked(services, connection, stakes, now_ms)
 
     async with services.gate.fence(users, "stakes"):
@@ -82,34 +176,18 @@ async def _settle_locked(
     if not stakes:
         return 0
     settlements = await _decide(services, connection, stakes)
-    movements: defaultdict[UUID, list[Movement]] = defaultdict(list)
-    for settled in settlements:
-        movements[settled.stake.user_id] += settled.movements
-    await stake_changes.write_changes(
-        connection,
-        [
-            StakeChange(
-                settled.stake,
-                settled.state,
-                reward_minor=settled.reward_minor,
-                forfeited_minor=settled.forfeited_minor,
-                exited_on=settled.stake.exited_on,
-                renewed_to=settled.renewal.id if settled.renewal else None,
-            )
-            for settled in settlements
-        ],
-    )
     renewals = [settled.renewal for settled in settlements if settled.renewal]
+    await stake_changes.write_changes(connection, [_change(settled) for settled in settlements])
     await stake_changes.insert_renewals(connection, renewals)
     await ledger.post(
         connection,
-        [Posting(user_id, moved) for user_id, moved in sorted(movements.items())],
+        _postings(settlements),
         actor=ACTOR,
         now_ms=now_ms,
         clock=services.clock,
         entropy=services.entropy,
     )
-    await stake_changes.change_usage(connection, _usage_changes(settlements))
+    await stake_changes.change_usage(connection, _usage_changes(settlements), renewals)
     told = [_event(services, settled, now_ms) for settled in settlements]
     await events.insert_events(connection, told, due=services.events_due)
     return len(settlements)
@@ -121,37 +199,88 @@ async def _decide(services: Services, connection: Connection, stakes: Sequence[S
     on_sale = await settlement.plans_on_sale_at(
         connection, ((stake.plan.id, stake.matures_at_ms) for stake in wanting)
     )
-    by_plan: dict[str, int] = {}
-    by_user: dict[tuple[UUID, str], int] = {}
-    if any(plan.capacity_minor or plan.user_cap_minor for plan in on_sale.values()):
-        by_plan, by_user = await settlement.read_usage(
-            connection, ((stake.user_id, stake.plan.id) for stake in stakes)
-        )
+    room = await _read_room(connection, stakes, on_sale)
     settlements = []
     for stake in stakes:
         plan = on_sale.get((stake.plan.id, stake.matures_at_ms))
         renewal = renewal_of(stake, plan, new_id(services.clock, services.entropy))
-        used, used_by_user = by_plan.get(stake.plan.id, 0), by_user.get((stake.user_id, stake.plan.id), 0)
-        if renewal is not None:
-            more_minor = renewal.amount_minor - stake.amount_minor
-            capacity, cap = renewal.plan.capacity_minor, renewal.plan.user_cap_minor
-            if (capacity is not None and used + more_minor > capacity) or (
-                cap is not None and used_by_user + more_minor > cap
-            ):
-                renewal = None
-        change_minor = (renewal.amount_minor if renewal else 0) - stake.amount_minor
-        by_plan[stake.plan.id] = used + change_minor
-        by_user[stake.user_id, stake.plan.id] = used_by_user + change_minor
+        if renewal is not None and not room.has(renewal, stake):
+            renewal = None
+        room.change(stake, renewal)
         settlements.append(settle(stake, renewal))
     return settlements
+
+
+class _Room:
+    """What is staked in plans and by users, as one settlement after the other changes it."""
+
+    def __init__(self, by_plan: dict[str, int], by_user: dict[tuple[UUID, str], int]) -> None:
+        self._by_plan = by_plan
+        self._by_user = by_user
+
+    def has(self, renewal: Stake, stake: Stake) -> bool:
+        """Whether there is room for a renewal in the place of what is renewed."""
+        plan, more_minor = renewal.plan, renewal.amount_minor - stake.amount_minor
+        capacity, cap = plan.capacity_minor, plan.user_cap_minor
+        return (capacity is None or self._by_plan.get(plan.id, 0) + more_minor <= capacity) and (
+            cap is None or self._by_user[renewal.user_id, plan.id] + more_minor <= cap
+        )
+
+    def change(self, stake: Stake, renewal: Stake | None) -> None:
+        """Take note that a stake has ended, and of what comes after it."""
+        change_minor = _change_minor(stake, renewal)
+        if stake.plan.id in self._by_plan:
+            self._by_plan[stake.plan.id] += change_minor
+        if (stake.user_id, stake.plan.id) in self._by_user:
+            self._by_user[stake.user_id, stake.plan.id] += change_minor
+
+
+async def _read_room(
+    connection: Connection, stakes: Sequence[Stake], on_sale: Mapping[tuple[str, int], Plan]
+) -> _Room:
+    """What is staked where there are limits. The rows of plans stay locked, or the room might be gone."""
+    limited = {plan.id for plan in on_sale.values() if plan.capacity_minor is not None}
+    capped = {plan.id for plan in on_sale.values() if plan.user_cap_minor is not None}
+    by_user: dict[tuple[UUID, str], int] = {}
+    by_plan: dict[str, int] = {}
+    if limited or capped:
+        await settlement.lock_ledgers(connection, {stake.user_id for stake in stakes})
+    if limited:
+        by_plan = await settlement.lock_usage(connection, limited)
+    if capped:
+        keys = {(stake.user_id, stake.plan.id) for stake in stakes if stake.plan.id in capped}
+        by_user = await settlement.read_user_usage(connection, keys)
+    return _Room(by_plan, by_user)
+
+
+def _change(settled: Settlement) -> StakeChange:
+    return StakeChange(
+        settled.stake,
+        settled.state,
+        reward_minor=settled.reward_minor,
+        forfeited_minor=settled.forfeited_minor,
+        exited_on=settled.stake.exited_on,
+        renewed_to=settled.renewal.id if settled.renewal else None,
+    )
+
+
+def _postings(settlements: Sequence[Settlement]) -> list[Posting]:
+    movements: defaultdict[UUID, list[Movement]] = defaultdict(list)
+    for settled in settlements:
+        movements[settled.stake.user_id] += settled.movements
+    return [Posting(user_id, moved) for user_id, moved in sorted(movements.items())]
 
 
 def _usage_changes(settlements: Sequence[Settlement]) -> dict[tuple[UUID, str], int]:
     changes: defaultdict[tuple[UUID, str], int] = defaultdict(int)
     for settled in settlements:
-        kept_minor = settled.renewal.amount_minor if settled.renewal else 0
-        changes[settled.stake.user_id, settled.stake.plan.id] += kept_minor - settled.stake.amount_minor
+        stake = settled.stake
+        changes[stake.user_id, stake.plan.id] += _change_minor(stake, settled.renewal)
     return changes
+
+
+def _change_minor(stake: Stake, renewal: Stake | None) -> int:
+    return (renewal.amount_minor if renewal else 0) - stake.amount_minor
 
 
 def _event(services: Services, settled: Settlement, now_ms: int) -> Event:

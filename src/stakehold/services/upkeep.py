@@ -5,7 +5,7 @@ be cut off anywhere, and may run on any number of machines at once; no answer re
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
@@ -15,27 +15,37 @@ from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timing import STATEMENT_TIMEOUT_S
 from stakehold.services.context import Services
-from stakehold.services.settlement import settle_due
+from stakehold.services.settlement import BATCH_STAKES_MAX, Aside, settle_due
 from stakehold.services.webhooks import BATCH_S, Webhook, deliver_due
 
 BATCH_TIME_S: Final = 9.0
 """One batch, retries after conflicts included."""
 
+SETTLING_SHARE: Final = 0.5
+"""Of a round's time: however much is due, events are told and rows are swept."""
+
 EVENTS_KEPT: Final = timedelta(days=30)
 SWEPT_AT_ONCE_MAX: Final = 500
 DELIVERIES_MAX: Final = 1000
+BATCHES_MAX: Final = 10_000
 
 Sweep = Callable[[Connection, int, int], Awaitable[int]]
 
 
 @dataclass(slots=True)
 class Upkeep:
-    """What a round came to: how many stakes, events and expired rows; and what stopped a part of it."""
+    """What a round came to: how many stakes, events and expired rows; and what stopped a part of it.
+
+    `failed` is the code of an error of ours; `faults` are exceptions that nobody expected. `aside` counts the
+    stakes that could not be settled, for which there is a fault, or an error, as well.
+    """
 
     settled: int = 0
     delivered: int = 0
     swept: int = 0
+    aside: int = 0
     failed: str | None = None
+    faults: list[Exception] = field(default_factory=list)
 
     @property
     def is_worth_a_line(self) -> bool:
@@ -45,7 +55,7 @@ class Upkeep:
     @property
     def level(self) -> Literal["info", "warning"]:
         """How much a log should make of it."""
-        return "warning" if self.failed else "info"
+        return "warning" if self.failed or self.aside else "info"
 
     def counts(self) -> dict[str, int | str | None]:
         """What it came to, by name."""
@@ -53,12 +63,26 @@ class Upkeep:
             "settled": self.settled,
             "delivered": self.delivered,
             "swept": self.swept,
+            "not_settled": self.aside,
             "failed": self.failed,
         }
 
+    def take(self, error: Exception) -> None:
+        """Take note of what stopped a part."""
+        if isinstance(error, StakeholdError):
+            self.failed = error.code
+        elif error not in self.faults:
+            self.failed = "fault"
+            self.faults.append(error)
+
 
 async def keep_up(
-    services: Services, webhook: Webhook | None, seconds: float, *, deliveries: int = DELIVERIES_MAX
+    services: Services,
+    webhook: Webhook | None,
+    seconds: float,
+    *,
+    batches: int = BATCHES_MAX,
+    deliveries: int = DELIVERIES_MAX,
 ) -> Upkeep:
     """One round: settle all that is due, then tell and sweep, until nothing is left or `seconds` are over.
 
@@ -66,45 +90,43 @@ async def keep_up(
     """
     until = Deadline.after(services.clock, seconds)
     done = Upkeep()
-    try:
-        done.settled = await settle_all(services, until)
-    except StakeholdError as error:
-        done.failed = error.code
+    await _settle(services, Deadline.after(services.clock, seconds * SETTLING_SHARE), batches, done)
     try:
         if until.left_s() >= BATCH_S:
             done.delivered = await deliver_due(services, webhook, until, deliveries)
-    except StakeholdError as error:
-        done.failed = error.code
+    except Exception as error:
+        done.take(error)
     try:
-        done.swept = await sweep(services, until)
-    except StakeholdError as error:
-        done.failed = error.code
+        await _sweep(services, until, done)
+    except Exception as error:
+        done.take(error)
     return done
 
 
-async def settle_all(services: Services, until: Deadline) -> int:
-    """Settle batch after batch until nothing is due or no time is left; how many stakes were settled.
+async def _settle(services: Services, until: Deadline, batches: int, done: Upkeep) -> None:
+    """Settle batch after batch until nothing is due, no time is left, or there were `batches`."""
+    aside: Aside = {}
+    try:
+        while batches and until.left_s() > STATEMENT_TIMEOUT_S:
+            deadline = _batch_deadline(services, until)
+            settled = await settle_due(services, deadline, batch=BATCH_STAKES_MAX, aside=aside)
+            done.settled += settled
+            batches = batches - 1 if settled else 0
+    except Exception as error:
+        done.take(error)
+    done.aside = len(aside)
+    # What stopped the first: likely it is the same with all of them.
+    for cause in [*aside.values()][:1]:
+        done.take(cause)
 
-    Raises DatabaseError, OverloadedError; what was settled stays settled.
-    """
-    settled = 0
-    while until.left_s() > STATEMENT_TIMEOUT_S:
-        count = await settle_due(services, _batch_deadline(services, until))
-        if not count:
-            break
-        settled += count
-    return settled
 
-
-async def sweep(services: Services, until: Deadline) -> int:
-    """Delete what has expired, a batch of each kind and bucket; how many rows."""
-    swept = 0
+async def _sweep(services: Services, until: Deadline, done: Upkeep) -> None:
+    """Delete what has expired, a batch of each kind and bucket."""
     for work in (sweeping.sweep_idempotency, sweeping.sweep_sessions, _sweep_events):
         for bucket in range(sweeping.BUCKETS):
             if until.left_s() <= STATEMENT_TIMEOUT_S:
-                return swept
-            swept += await _sweep_bucket(services, work, bucket, until)
-    return swept
+                return
+            done.swept += await _sweep_bucket(services, work, bucket, until)
 
 
 async def _sweep_bucket(services: Services, work: Sweep, bucket: int, until: Deadline) -> int:

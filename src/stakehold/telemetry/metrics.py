@@ -38,6 +38,7 @@ NAMES: Final[dict[str, str]] = {
     "sql_pool_refused": "A request got no connection in time, or too many were waiting.",
     "sql_refused": "The database undid a statement for good, at its timeout for example.",
     "sql_unknown_outcomes": "A connection was lost while a statement was under way.",
+    "stakes_not_settled": "A stake that was due could not be settled; the next round tries again.",
     "stakes_settled": "A stake was paid out, renewed, or released after its cooldown.",
     "unfenced_writes": "A write was made without a fence, since Redis was away.",
     "webhooks_delivered": "An event was sent to the webhook, and taken.",

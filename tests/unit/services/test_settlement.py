@@ -1,21 +1,25 @@
 """Settlement on real stores: each stake is paid once, whoever settles, and whenever."""
 
 import asyncio
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from stakehold.database import stake_creation
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.accrual import accrued_minor
+from stakehold.domain.errors import ConflictError
 from stakehold.domain.ids import new_id
+from stakehold.domain.plans import Band, Plan
 from stakehold.domain.timestamps import midnight_ms
 from stakehold.services import settlement
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
-from tests.support.plans import make_plan
+from tests.support.plans import make_plan, put_on_sale
 from tests.support.postgres_proxy import PostgresProxy
 
 START = date(2027, 1, 31)
@@ -56,6 +60,21 @@ async def _settle_all(desk: Any) -> int:
     while count := await settlement.settle_due(desk.services, desk.deadline, batch=7):
         settled += count
     return settled
+
+
+async def _limit(desk: Any, version: int, begins: date, **terms: Any) -> Plan:
+    """Put a version of STK-1M on sale with some terms otherwise."""
+    plan = make_plan(
+        id="STK-1M",
+        version=version,
+        period_months=1,
+        bands=(Band(0, 30_000),),
+        on_sale_from_ms=midnight_ms(begins),
+        **terms,
+    )
+    if version == 1:
+        await desk.sql("DELETE FROM plans WHERE id = 'STK-1M'")
+    return await put_on_sale(desk.database_url, plan)
 
 
 def _reward(amount_minor: int, months: int, start: date, end: date) -> int:
@@ -170,6 +189,155 @@ async def test_a_renewal_needs_room(
     await check_books(desk.database_url)
 
 
+@pytest.mark.parametrize(
+    ("capacity_minor", "cap_minor"),
+    [(10**11, 10**11), (10**11 + 230136986, 10**11 + 230136986), (None, None)],
+)
+async def test_a_version_with_more_room_renews(
+    people: Any, database_clock: DatabaseClock, capacity_minor: int | None, cap_minor: int | None
+) -> None:
+    """Room is measured by the version on sale at maturity, of which no stake was made before."""
+    desk, (ada, *_) = people
+    first = await _limit(desk, 1, START, capacity_minor=10**11, user_cap_minor=10**11)
+    await _stake(desk, ada, 1, "renew_all")
+    await put_on_sale(
+        desk.database_url,
+        replace(
+            first,
+            version=2,
+            on_sale_from_ms=midnight_ms(date(2027, 2, 1)),
+            capacity_minor=capacity_minor,
+            user_cap_minor=cap_minor,
+        ),
+    )
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    assert await _settle_all(desk) == 1
+    states = [state for (state,) in await desk.sql("SELECT state FROM stakes ORDER BY value_date")]
+    assert states == (["paid_out"] if capacity_minor == 10**11 else ["renewed", "active"])
+    await check_books(desk.database_url)
+
+
+@pytest.mark.parametrize("limit", ["capacity_minor", "user_cap_minor"])
+async def test_a_lower_limit_lets_as_many_renew_as_fit(
+    people: Any, database_clock: DatabaseClock, limit: str
+) -> None:
+    """Of three stakes, made when there was no limit, two fit under the one of the version on sale."""
+    desk, (ada, *_) = people
+    for _ in range(3):
+        await _stake(desk, ada, 1, "renew_principal")
+    await _limit(desk, 2, date(2027, 2, 1), **{limit: 2 * 10**11 + 5})
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    while await settlement.settle_due(desk.services, desk.deadline, batch=1):
+        pass
+    states = sorted(state for (state,) in await desk.sql("SELECT state FROM stakes"))
+    assert states == ["active", "active", "paid_out", "renewed", "renewed"]
+    await check_books(desk.database_url)
+
+
+async def test_what_is_left_early_is_released_after_its_cooldown(
+    people: Any, database_clock: DatabaseClock
+) -> None:
+    """With what was certain when it was left, and not before."""
+    desk, (ada, *_) = people
+    stake = await _stake(desk, ada, 1, "renew_all")
+    due_ms = midnight_ms(date(2027, 2, 3))
+    await desk.sql(
+        "UPDATE stakes SET state = 'unstaking', reward_minor = 5, forfeited_minor = 7,"
+        " exited_on = '2027-02-01', due_at = to_timestamp(0) + $1::INT8 * INTERVAL '1 millisecond'",
+        due_ms,
+    )
+    await database_clock.set(due_ms - 1)
+    assert await _settle_all(desk) == 0
+    await database_clock.set(due_ms)
+    assert await _settle_all(desk) == 1
+    assert await desk.sql("SELECT state, reward_minor, forfeited_minor, exited_on FROM stakes") == [
+        ("closed_early", 5, 7, date(2027, 2, 1))
+    ]
+    books = await check_books(desk.database_url)
+    assert (books.paid(stake, "principal"), books.paid(stake, "reward")) == ([10**11], [5])
+
+
+async def test_a_stake_that_cannot_be_settled_stops_no_other(
+    people: Any, database_clock: DatabaseClock
+) -> None:
+    """Somebody has tampered with a balance: that user's stakes are set aside, and everybody else is paid."""
+    desk, (ada, grace, joan) = people
+    for number in range(30):
+        await _stake(desk, (ada, grace, joan)[number % 3], amount=1000 + number)
+    await desk.sql("UPDATE balances SET staked_minor = 1 WHERE user_id = $1", grace)
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    aside: dict[Any, Exception] = {}
+    settled = 0
+    while count := await settlement.settle_due(desk.services, desk.deadline, batch=7, aside=aside):
+        settled += count
+    assert settled == 20
+    assert {user_id for user_id, _ in aside} == {grace}
+    assert len(aside) == 10
+    left = await desk.sql("SELECT DISTINCT user_id FROM stakes WHERE due_at IS NOT NULL")
+    assert left == [(grace,)]
+    await desk.sql(
+        "UPDATE balances SET staked_minor = $2 WHERE user_id = $1", grace, sum(range(1001, 1031, 3))
+    )
+    assert await settlement.settle_user(desk.services, grace, desk.deadline)
+    await check_books(desk.database_url)
+
+
+async def test_what_another_holds_is_left_alone_and_looked_at_again(
+    people: Any, database_clock: DatabaseClock
+) -> None:
+    """Nobody waits for a machine that has stopped in the middle; when it lets go, its stakes are settled."""
+    desk, (ada, grace, _) = people
+    held = await _stake(desk, ada)
+    free = await _stake(desk, grace)
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    other = await asyncpg.connect(desk.database_url)
+    stopped = other.transaction()
+    await stopped.start()
+    await other.fetch("SELECT 1 FROM stakes WHERE id = $1 FOR UPDATE", held)
+    assert await settlement.settle_due(desk.services, desk.deadline) == 1
+    assert await desk.sql("SELECT id FROM stakes WHERE due_at IS NOT NULL") == [(held,)]
+    waiting = asyncio.create_task(settlement.settle_due(desk.services, desk.deadline))
+    async with asyncio.timeout(5):
+        # It has looked, and found what it may not have: the transaction that tried has ended.
+        while not await desk.sql(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%ROLLBACK%' OR query LIKE '%COMMIT%'"
+        ):
+            await asyncio.sleep(0.01)
+    assert not waiting.done()
+    await stopped.rollback()
+    await other.close()
+    assert await waiting == 1
+    books = await check_books(desk.database_url)
+    assert (books.paid(held, "principal"), books.paid(free, "principal")) == ([10**11], [10**11])
+
+
+async def test_it_is_settled_inside_another_transaction(people: Any, database_clock: DatabaseClock) -> None:
+    """All that is due of the user, terms that passed meanwhile included; undone with what it is part of."""
+    desk, (ada, grace, _) = people
+    await _stake(desk, ada, 1, "renew_all")
+    await _stake(desk, grace)
+    await database_clock.set(midnight_ms(date(2027, 5, 1)))
+    balance = "SELECT available_minor FROM balances WHERE user_id = $1"
+
+    async def settle(*, undo: bool) -> int:
+        async def work(connection: Any) -> int:
+            async with connection.transaction():
+                settled = await settlement.settle_user_in(desk.services, connection, ada)
+                if undo:
+                    raise ConflictError("undone")
+                return settled
+
+        return await desk.services.run(work, desk.deadline)  # type: ignore[no-any-return]
+
+    with pytest.raises(ConflictError):
+        await settle(undo=True)
+    assert await desk.sql("SELECT count(*) FROM stakes") == [(2,)]
+    assert await settle(undo=False) == 3
+    assert await settle(undo=False) == 0
+    assert await desk.sql(balance, grace) == [(0,)]
+    await check_books(desk.database_url)
+
+
 async def test_many_settle_at_once(people: Any, open_desk: Any, database_clock: DatabaseClock) -> None:
     """Eight at the same time over 120 stakes of three users: each is settled exactly once."""
     desk, users = people
@@ -204,7 +372,7 @@ async def test_a_lost_answer_pays_nobody_twice(
     books = await check_books(desk.database_url)
     for number, stake in enumerate(made):
         assert books.paid(stake, "principal") == [10**9 + number]
-        plan = make_plan(period_months=1, bands=(make_plan().bands[0].__class__(0, 30_000),))
+        plan = make_plan(period_months=1, bands=(Band(0, 30_000),))
         assert books.paid(stake, "reward") == [
             accrued_minor(plan, 10**9 + number, START, date(2027, 2, 28), date(2027, 2, 28))
         ]

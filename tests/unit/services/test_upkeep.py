@@ -50,7 +50,7 @@ async def test_a_round_settles_all_that_is_due(
     desk: Any, database_clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More than a batch holds too; the next round finds nothing."""
-    monkeypatch.setattr("stakehold.services.settlement.EACH_BUCKET_MAX", 1)
+    monkeypatch.setattr(upkeep, "BATCH_STAKES_MAX", 7)
     await _stake(desk, 40)
     await database_clock.set(START_MS + 40 * DAY_MS)
     done = await keep_up(desk.services, None, 60)
