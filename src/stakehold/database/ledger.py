@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from stakehold.database.port import Connection, Record
+from stakehold.domain.errors import FieldError, ValidationError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import AVAILABLE, Head, Movement, Transfer, append, fold, is_stake_account
 from stakehold.domain.ports import Clock, Entropy
@@ -76,8 +79,8 @@ async def post(
 ) -> list[Transfer]:
     """Append what moves to the chains of its users, and change their balances, in the caller's transaction.
 
-    Each user comes once. `now_ms` is the database's. A balance that would fall below zero raises
-    asyncpg.CheckViolationError (`balances_available_not_negative`). Returns the transfers in their order.
+    Each user comes once. `now_ms` is the database's. Raises ValidationError (`insufficient_funds`) for a
+    balance that would fall below zero. Returns the transfers in their order.
     """
     postings = [posting for posting in postings if posting.movements]
     if not postings:
@@ -101,8 +104,31 @@ async def post(
     )
     changes = _json(_changes(postings))
     await connection.execute(_OPEN_BALANCES, changes)
-    await connection.execute(_CHANGE_BALANCES, changes)
+    try:
+        await connection.execute(_CHANGE_BALANCES, changes)
+    except asyncpg.CheckViolationError as error:
+        raise overdrawn() from error
     return transfers
+
+
+def overdrawn() -> ValidationError:
+    """What is answered to who would move more than there is."""
+    return ValidationError(
+        "There is less available than the amount.",
+        code="insufficient_funds",
+        fields=(FieldError("/amount", "insufficient_funds", "More than is available."),),
+    )
+
+
+async def lock_head(connection: Connection, user_id: UUID) -> Head:
+    """The end of the user's chain, which nobody else moves until the caller's transaction ends."""
+    return (await _lock_heads(connection, [user_id]))[user_id]
+
+
+async def find_reversal(connection: Connection, user_id: UUID, seq: int) -> int | None:
+    """The number of the transfer that reverses the user's `seq`-th; None when there is none."""
+    found: int | None = await connection.fetchval(_REVERSAL, user_id, seq)
+    return found
 
 
 async def _lock_heads(connection: Connection, user_ids: Sequence[UUID]) -> dict[UUID, Head]:
@@ -161,20 +187,21 @@ def _json(rows: Iterable[Mapping[str, object]]) -> str:
     return json.dumps(list(rows), default=str)
 
 
-_COLUMNS: Final = (
+TRANSFER_COLUMNS: Final = (
     "t.user_id, t.seq, t.id, t.kind, t.debit_account, t.credit_account, t.asset, t.amount_minor, t.stake_id,"
     " t.reverses, t.actor, t.at_ms, t.reason, t.hash"
 )
 _AFTER = f"""
-SELECT {_COLUMNS} FROM transfers t
+SELECT {TRANSFER_COLUMNS} FROM transfers t
  WHERE t.user_id = $1::UUID AND t.seq > $2::INT8
  ORDER BY t.seq LIMIT $3::INT8
 """  # noqa: S608 - only constants are put in
 _BEFORE = f"""
-SELECT {_COLUMNS} FROM transfers t
+SELECT {TRANSFER_COLUMNS} FROM transfers t
  WHERE t.user_id = $1::UUID AND t.seq < $2::INT8
  ORDER BY t.seq DESC LIMIT $3::INT8
 """  # noqa: S608 - only constants are put in
+_REVERSAL = "SELECT t.seq FROM transfers t WHERE t.user_id = $1::UUID AND t.reverses = $2::INT8 LIMIT 1"
 _HEAD = "SELECT h.seq, h.at_ms, h.hash FROM ledger_heads h WHERE h.user_id = $1::UUID"
 
 

@@ -81,3 +81,8 @@ async def get_stake_now(connection: Connection, user_id: UUID, stake_id: UUID) -
     """The same, and the database's time in milliseconds since the Unix epoch."""
     row = await connection.fetchrow(_ONE_NOW, user_id, stake_id)
     return None if row is None else (stake_of(row), moment_ms(row["at"]))
+
+
+async def database_now_ms(connection: Connection) -> int:
+    """The database's time, of this transaction, in milliseconds since the Unix epoch."""
+    return moment_ms(await connection.fetchval("SELECT now()"))

@@ -6,7 +6,7 @@ import msgspec
 
 from stakehold.domain.errors import FieldError, StakeholdError
 from stakehold.http.problems import PROBLEMS, problem_body
-from stakehold.http.schemas import accounts, exits, health, plans, quotes, stakes
+from stakehold.http.schemas import accounts, exits, health, ledger, operators, plans, quotes, rewards, stakes
 
 _REQUEST_ID = "7d6f0c0a4c1b4f0e9b7d2a9f5e3c1b80"
 
@@ -15,6 +15,9 @@ _STRUCTS: Final[tuple[msgspec.Struct, ...]] = (
     *stakes.EXAMPLES,
     *quotes.EXAMPLES,
     *exits.EXAMPLES,
+    *ledger.EXAMPLES,
+    *operators.EXAMPLES,
+    *rewards.EXAMPLES,
     *plans.EXAMPLES,
     *health.EXAMPLES,
 )

@@ -38,6 +38,8 @@ _TAGS: Final = {
     "accounts": "Users, sessions and tokens.",
     "stakes": "Locking amounts, and reading what was locked.",
     "plans": "What is on sale.",
+    "ledger": "Every movement of money, what it comes to, and whether it is whole.",
+    "operators": "For users with the scope `admin`.",
     "service": "Health and documentation. Never limited.",
 }
 
@@ -215,6 +217,7 @@ _MEDIA_TYPES: Final = {
     "docs": "text/html",
     "docsStyle": "text/css",
     "docsScript": "text/javascript",
+    "getStatement": "text/csv",
 }
 
 
@@ -342,8 +345,8 @@ def _success(operation: Operation, outcome: Outcome) -> Json:
     }
     if outcome.schema is not None:
         response["content"] = {"application/json": _media(outcome.schema)}
-    elif operation.id in _MEDIA_TYPES:
-        response["content"] = {_MEDIA_TYPES[operation.id]: {}}
+    if operation.id in _MEDIA_TYPES:
+        response.setdefault("content", {})[_MEDIA_TYPES[operation.id]] = {}
     if links := _LINKS.get((operation.id, outcome.status)):
         response["links"] = links
     return response

@@ -80,9 +80,7 @@ _KINDS = (
     ProblemKind("minimum_hold", 409, "Held too short", "The plan asks for more days before leaving early."),
     ProblemKind("stake_matured", 409, "Matured", "The stake has matured: it is paid out or renewed."),
     ProblemKind("stake_ended", 409, "Ended", "The stake has ended, or is being left already."),
-    ProblemKind(
-        "grace_period_over", 409, "Grace period over", "Only a stake just made can be cancelled."
-    ),
+    ProblemKind("grace_period_over", 409, "Grace period over", "Only a stake just made can be cancelled."),
     ProblemKind(
         "precondition_failed", 412, "Precondition failed", "It is not as `If-Match` says: read it again."
     ),
@@ -98,6 +96,7 @@ _KINDS = (
     ProblemKind(
         "invalid_quote", 422, "Invalid quote", "It is no quote of ours, for this user, of what is asked for."
     ),
+    ProblemKind("unknown_asset", 422, "Unknown asset", "No plan is, or was, counted in this asset."),
     ProblemKind("quote_mismatch", 422, "Quote mismatch", "The quote is for another stake than is asked for."),
     ProblemKind(
         "insufficient_funds", 422, "Insufficient funds", "The user has less available than the amount."

@@ -97,9 +97,10 @@ def _query_of(schema: type[msgspec.Struct], query_string: bytes) -> Any:
         query = msgspec.convert(values, schema, strict=False)
     except msgspec.ValidationError as error:
         _refuse(error, query=True)
-    for name, text in values.items():
+    for field in msgspec.structs.fields(schema):
+        name, text = field.encode_name, values.get(field.encode_name, "0")
         # msgspec reads "1e2" as a whole number too; the API's documentation does not.
-        if isinstance(getattr(query, name), int) and not (text.isascii() and text.isdigit()):
+        if isinstance(getattr(query, field.name), int) and not (text.isascii() and text.isdigit()):
             raise ValidationError(
                 "The query is not valid.", fields=(FieldError(f"?{name}", "invalid", "Digits only."),)
             )

@@ -25,12 +25,13 @@ REFRESH_TTL_S = 30 * 24 * 3600
 class Catalogue:
     """The plans on sale as this process read them last, and until when that counts as fresh.
 
-    `assets` has the asset and scale of every plan that was asked for, by its name.
+    `assets` has the asset and scale of every plan that was asked for, by its name; `scales` that of assets.
     """
 
     plans: list[Plan] | None = None
     fresh_until_s: float = 0.0
     assets: dict[str, tuple[str, int]] = field(default_factory=dict)
+    scales: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stakehold.database import plans
+from stakehold.database import balances, plans
 from stakehold.database.port import Connection, RunAgainError
 from stakehold.domain.errors import ConflictError, NotFoundError, ValidationError
 from stakehold.domain.plan_terms import check_terms
@@ -39,6 +39,16 @@ async def asset_of(services: Services, plan_id: str, deadline: Deadline) -> tupl
             return None
         known[plan_id] = (found.asset, found.scale)
     return known[plan_id]
+
+
+async def scale_of(services: Services, asset: str, deadline: Deadline) -> int:
+    """How many decimal places an asset of the ledger has. It never changes, so it is asked for once."""
+    known = services.catalogue.scales
+    if asset not in known:
+        scale = await services.read(lambda connection: balances.find_scale(connection, asset), deadline)
+        assert scale is not None
+        known[asset] = scale
+    return known[asset]
 
 
 async def get_plan(services: Services, plan_id: str, deadline: Deadline) -> Plan:

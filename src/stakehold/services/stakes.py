@@ -9,15 +9,14 @@ from uuid import UUID
 
 from stakehold.database import stake_creation, stakes
 from stakehold.database.idempotency import Idempotency, key_reused
+from stakehold.database.ledger import overdrawn
 from stakehold.database.port import Connection
 from stakehold.database.stake_creation import Creation, NewStake, PlanChoice
 from stakehold.domain.errors import (
     AuthenticationError,
     ConflictError,
-    FieldError,
     NotFoundError,
     StakeholdError,
-    ValidationError,
 )
 from stakehold.domain.ids import new_id
 from stakehold.domain.money import format_amount
@@ -125,11 +124,7 @@ def refusal_of(result: Creation, scale: int) -> StakeholdError:
             )
         case _:
             assert result.outcome == "insufficient_funds"
-            return ValidationError(
-                "There is less available than the amount.",
-                code="insufficient_funds",
-                fields=(FieldError("/amount", "insufficient_funds", "More than is available."),),
-            )
+            return overdrawn()
 
 
 def _idempotency(order: Order, amount: str) -> Idempotency | None:

@@ -12,6 +12,7 @@ from stakehold.database import ledger, stake_creation
 from stakehold.database.ledger import Posting
 from stakehold.database.port import Connection
 from stakehold.database.stake_creation import NewStake, PlanChoice
+from stakehold.domain.errors import ValidationError
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import AVAILABLE, CUSTODY, Movement, fold, hash_of, stake_account
 from tests.support.fakes import ManualClock, SeededEntropy
@@ -104,9 +105,9 @@ async def test_a_balance_never_falls_below_zero(run: Any, post: Any, alice: UUID
     out = Movement("withdrawal", AVAILABLE, CUSTODY, "STK", 10**20 + 1)
     bob = UUID(int=8)
     await post(Posting(alice, [DEPOSIT]))
-    with pytest.raises(asyncpg.CheckViolationError) as caught:
+    with pytest.raises(ValidationError) as caught:
         await post(Posting(bob, [DEPOSIT]), Posting(alice, [out]))
-    assert caught.value.constraint_name == "balances_available_not_negative"
+    assert caught.value.code == "insufficient_funds"
     assert await _balances(run, bob) == {}
     await _assert_whole(run, alice)
 

@@ -97,7 +97,7 @@ def parse_listing(call: Call) -> Listing:
             "Give a page or a cursor, not both.",
             fields=(FieldError("?cursor", "exclusive", "Not together with page."),),
         )
-    return Listing(1, _read_cursor(query.cursor), query.limit)
+    return Listing(1, read_cursor(query.cursor), query.limit)
 
 
 def listing_name(call: Call) -> str:
@@ -120,7 +120,7 @@ async def list_stakes(call: Call) -> Page:
         items=[_item(stake, now_ms) for stake in found.stakes],
         from_cache=False,
         has_more=found.has_more,
-        next_cursor=_cursor(found.stakes[-1].id) if found.has_more else None,
+        next_cursor=cursor_of(found.stakes[-1].id) if found.has_more else None,
     )
     cached = msgspec.structs.replace(content, from_cache=True)
     changes = (_next_change_ms(stake, now_ms) for stake in found.stakes)
@@ -219,14 +219,16 @@ def _next_change_ms(stake: Stake, now_ms: int) -> int | None:
     return None if stake.due_at_ms is None else max(now_ms, stake.due_at_ms)
 
 
-def _cursor(identifier: UUID) -> str:
+def cursor_of(identifier: UUID) -> str:
+    """The cursor that goes on after the stake of this id."""
     return base64.urlsafe_b64encode(identifier.bytes).decode().rstrip("=")
 
 
-def _read_cursor(text: str) -> UUID:
+def read_cursor(text: str) -> UUID:
+    """The id of the stake that a cursor goes on after. Raises ValidationError."""
     try:
         identifier = UUID(bytes=base64.b64decode(text + "==", altchars=b"-_", validate=True))
-        if _cursor(identifier) == text:
+        if cursor_of(identifier) == text:
             return identifier
     except (ValueError, binascii.Error):
         pass

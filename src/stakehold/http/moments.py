@@ -1,0 +1,28 @@
+"""Moments as queries name them."""
+
+from datetime import UTC, date, datetime
+
+from stakehold.domain.errors import FieldError, ValidationError
+from stakehold.domain.timestamps import midnight_ms
+
+_DATE_CHARACTERS = 10
+
+
+def read_moment_ms(text: str, pointer: str) -> int:
+    """A date, which is its first moment in UTC, or RFC 3339, in milliseconds since the Unix epoch.
+
+    Raises ValidationError that names `pointer`.
+    """
+    try:
+        if len(text) == _DATE_CHARACTERS:
+            return midnight_ms(date.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            raise ValueError(text)
+        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValidationError(
+            "The query is not valid.",
+            fields=(FieldError(pointer, "invalid_moment", "A date, or RFC 3339 with its offset."),),
+        ) from None
+    return (since.days * 86_400 + since.seconds) * 1000 + since.microseconds // 1000

@@ -1,0 +1,150 @@
+"""The ledger as its owner reads it: balances, transfers, and whether the chain holds."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from stakehold.database import balances, ledger
+from stakehold.database.balances import Balance
+from stakehold.domain.ledger import Head, Transfer, hash_of
+from stakehold.domain.ports import Deadline
+from stakehold.gate import Caller
+from stakehold.services import settlement
+from stakehold.services.context import Services
+
+VERIFIED_AT_ONCE_MAX: Final = 5000
+_END_OF_TIME_MS: Final = 2**62
+_PAGE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TransferList:
+    """Some of a user's transfers, newest first, and whether there are older ones."""
+
+    transfers: list[Transfer]
+    has_more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A transfer that is not what it was, or a balance that the ledger does not come to."""
+
+    seq: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What came of verifying transfers from `first` to `last`; `complete`: up to the end of the chain."""
+
+    first: int
+    last: int
+    last_hash: str
+    complete: bool
+    fault: Fault | None
+
+
+async def read_balances(
+    services: Services, caller: Caller, at_ms: int | None, deadline: Deadline
+) -> list[Balance]:
+    """The caller's balances, by asset: now, with all that was due settled, or as they were at a moment."""
+    if at_ms is None:
+        # Whatever goes wrong here the loop meets as well, and logs.
+        with contextlib.suppress(Exception):
+            await settlement.settle_user(services, caller.user_id, deadline)
+        return await services.read(
+            lambda connection: balances.read_balances(connection, caller.user_id), deadline
+        )
+    return await services.read(
+        lambda connection: balances.fold_before(connection, caller.user_id, at_ms + 1, _END_OF_TIME_MS),
+        deadline,
+    )
+
+
+async def list_transfers(
+    services: Services, caller: Caller, before_seq: int | None, limit: int, deadline: Deadline
+) -> TransferList:
+    """The caller's transfers before the `before_seq`-th, newest first; without it the newest."""
+    before = _END_OF_TIME_MS if before_seq is None else before_seq
+    found = await services.read(
+        lambda connection: ledger.list_before(connection, caller.user_id, before, limit + 1), deadline
+    )
+    return TransferList(found[:limit], len(found) > limit)
+
+
+async def verify(services: Services, user_id: UUID, after_seq: int, deadline: Deadline) -> Verification:
+    """Compute the hashes of a user's transfers after the `after_seq`-th again, of 5,000 at most.
+
+    At the end of the chain its head, and the balances beside it, have to be what the transfers come to.
+    """
+    head = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    previous = await _hash_at(services, user_id, after_seq, deadline)
+    if previous is None:
+        return Verification(after_seq + 1, after_seq, "", False, Fault(after_seq, "is missing"))
+    seq, until = after_seq, min(after_seq + VERIFIED_AT_ONCE_MAX, head.seq)
+    while seq < until:
+        start, limit = seq, min(_PAGE, until - seq)
+        page = await services.read(
+            lambda connection, start=start, limit=limit: ledger.list_after(  # type: ignore[misc]
+                connection, user_id, start, limit
+            ),
+            deadline,
+        )
+        for transfer in page:
+            seq += 1
+            what = _fault_of(transfer, seq, previous)
+            if what is not None:
+                return Verification(after_seq + 1, seq, "", False, Fault(seq, what))
+            previous = transfer.hash
+        if not page:
+            return Verification(after_seq + 1, seq, "", False, Fault(seq + 1, "is missing"))
+    fault = None
+    if seq >= head.seq:
+        fault = await _fault_at_the_end(services, user_id, head, seq, previous, deadline)
+    return Verification(after_seq + 1, seq, previous, seq >= head.seq, fault)
+
+
+def _fault_of(transfer: Transfer, seq: int, previous: str) -> str | None:
+    if transfer.seq != seq:
+        return "is missing"
+    if transfer.hash != hash_of(transfer, previous):
+        return "is not what its hash was made of"
+    return None
+
+
+async def _hash_at(services: Services, user_id: UUID, seq: int, deadline: Deadline) -> str | None:
+    if seq == 0:
+        return ""
+    page = await services.read(
+        lambda connection: ledger.list_after(connection, user_id, seq - 1, 1), deadline
+    )
+    return page[0].hash if page and page[0].seq == seq else None
+
+
+async def _fault_at_the_end(
+    services: Services, user_id: UUID, head: Head, seq: int, last_hash: str, deadline: Deadline
+) -> Fault | None:
+    """What is wrong with the end of a chain of `seq` transfers, or with what it comes to."""
+    if (head.seq, head.hash) != (seq, last_hash):
+        return Fault(seq, "is not the end that the head of the ledger has")
+    beyond = await services.read(lambda connection: ledger.list_after(connection, user_id, seq, 1), deadline)
+    now = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    if now != head:
+        # Something was appended meanwhile: the balances are those of a longer chain.
+        return None
+    if beyond:
+        return Fault(beyond[0].seq, "lies beyond the head of the ledger")
+    folded = await services.read(
+        lambda connection: balances.fold_before(connection, user_id, _END_OF_TIME_MS, seq), deadline
+    )
+    kept = await services.read(lambda connection: balances.read_balances(connection, user_id), deadline)
+    wrong = await services.read(lambda connection: balances.wrong_stakes(connection, user_id), deadline)
+    again = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    if again != head:
+        return None
+    if folded != kept:
+        return Fault(seq, "does not come to the balances that are kept")
+    if wrong:
+        return Fault(seq, f"does not come to the principal of stake {wrong[0]}")
+    return None

@@ -1,0 +1,218 @@
+"""What operators do to balances: deposits, withdrawals and reversals, each with a reason, in the ledger."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final, Literal
+from uuid import UUID
+
+import msgspec
+
+from stakehold.database import balances, events, ledger, users
+from stakehold.database.callers import require_caller
+from stakehold.database.idempotency import Idempotency, claim, keep_answer
+from stakehold.database.ledger import Posting
+from stakehold.database.port import Connection
+from stakehold.database.stakes import database_now_ms
+from stakehold.domain import accounts as names
+from stakehold.domain import events as happened
+from stakehold.domain.accounts import ADMIN
+from stakehold.domain.errors import (
+    ConflictError,
+    FieldError,
+    InsufficientScopeError,
+    NotFoundError,
+    ValidationError,
+)
+from stakehold.domain.ids import new_id
+from stakehold.domain.ledger import AVAILABLE, CUSTODY, Movement, Transfer, TransferKind
+from stakehold.domain.ports import Deadline
+from stakehold.gate import Caller
+from stakehold.services.context import Services
+from stakehold.services.orders import read_amount
+
+COMMAND_LINE: Final = "cli"
+REASON_LENGTH_MAX: Final = 500
+
+Direction = Literal["deposit", "withdrawal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What an operator asks for: to move an amount, as its raw JSON token, for a user, and why."""
+
+    direction: Direction
+    username: str
+    asset: str
+    amount: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """The transfer that it came to. `at_ms` is in milliseconds since the Unix epoch."""
+
+    user_id: UUID
+    seq: int
+    kind: TransferKind
+    asset: str
+    scale: int
+    amount_minor: int
+    at_ms: int
+    hash: str
+
+
+async def adjust(
+    services: Services,
+    asked: Adjustment,
+    operator: Caller | None,
+    idempotency: Idempotency | None,
+    deadline: Deadline,
+) -> tuple[Adjusted, bool]:
+    """Deposit to, or withdraw from, a user's available balance; and whether it had been done before.
+
+    `operator` None: the command line. Raises NotFoundError, ValidationError (also `insufficient_funds`,
+    `unknown_asset`), InsufficientScopeError.
+    """
+    user_id = await _find_user(services, asked.username, deadline)
+    scale = await services.read(lambda connection: balances.find_scale(connection, asked.asset), deadline)
+    if scale is None:
+        raise ValidationError(
+            "There is no such asset.",
+            code="unknown_asset",
+            fields=(FieldError("/asset", "unknown_asset", "One that a plan is, or was, counted in."),),
+        )
+    amount_minor = read_amount(asked.amount, scale)
+    is_deposit = asked.direction == "deposit"
+    movement = Movement(
+        asked.direction,
+        CUSTODY if is_deposit else AVAILABLE,
+        AVAILABLE if is_deposit else CUSTODY,
+        asked.asset,
+        amount_minor,
+        reason=asked.reason,
+    )
+    key = idempotency or _own_key(services)
+
+    async def work(connection: Connection) -> tuple[Adjusted, bool]:
+        async with connection.transaction():
+            now_ms, actor = await _actor(connection, operator)
+            holder = operator.user_id if operator else user_id
+            kept = await claim(connection, holder, key)
+            if kept is not None:
+                return msgspec.json.decode(kept, type=Adjusted), idempotency is not None
+            [transfer] = await _post(services, connection, user_id, movement, actor, now_ms)
+            told = happened.balance_changed(
+                "balance.deposited" if is_deposit else "balance.withdrawn",
+                new_id(services.clock, services.entropy),
+                transfer.at_ms,
+                user_id,
+                asset=asked.asset,
+                scale=scale,
+                amount_minor=amount_minor,
+                seq=transfer.seq,
+            )
+            await events.insert_events(connection, [told], due=services.events_due)
+            adjusted = _adjusted(transfer, scale)
+            await keep_answer(connection, holder, key, msgspec.json.encode(adjusted).decode())
+            return adjusted, False
+
+    return await services.run(work, deadline)
+
+
+async def reverse(services: Services, username: str, seq: int, reason: str, deadline: Deadline) -> Adjusted:
+    """Undo a deposit or a withdrawal by a transfer the other way, from the command line.
+
+    Raises NotFoundError, ValidationError (`insufficient_funds`), ConflictError: for a transfer of another
+    kind, and for one that was reversed before.
+    """
+    user_id = await _find_user(services, username, deadline)
+
+    async def work(connection: Connection) -> Adjusted:
+        async with connection.transaction():
+            now_ms = await database_now_ms(connection)
+            await ledger.lock_head(connection, user_id)
+            found = await ledger.list_after(connection, user_id, seq - 1, 1)
+            if not found or found[0].seq != seq:
+                raise NotFoundError(f"The user has no transfer {seq}.")
+            wrong = found[0].movement
+            if wrong.kind not in ("deposit", "withdrawal"):
+                raise ConflictError(
+                    f"Transfer {seq} is a {wrong.kind}: only deposits and withdrawals are reversed."
+                )
+            scale = await balances.find_scale(connection, wrong.asset)
+            assert scale is not None
+            done = await ledger.find_reversal(connection, user_id, seq)
+            if done is not None:
+                raise ConflictError(f"Transfer {seq} was reversed by transfer {done}.")
+            movement = Movement(
+                "reversal",
+                wrong.credit_account,
+                wrong.debit_account,
+                wrong.asset,
+                wrong.amount_minor,
+                reverses=seq,
+                reason=reason,
+            )
+            [transfer] = await _post(services, connection, user_id, movement, COMMAND_LINE, now_ms)
+            return _adjusted(transfer, scale)
+
+    return await services.run(work, deadline)
+
+
+async def _actor(connection: Connection, operator: Caller | None) -> tuple[int, str]:
+    """The time of the transaction, and who acts in it. Raises AuthenticationError, InsufficientScopeError."""
+    if operator is None:
+        return await database_now_ms(connection), COMMAND_LINE
+    now_ms = await require_caller(connection, operator.user_id, UUID(operator.session_id), operator.epoch)
+    if not await users.is_operator(connection, operator.user_id, operator.epoch):
+        raise InsufficientScopeError(ADMIN)
+    return now_ms, f"operator:{operator.user_id}"
+
+
+async def _find_user(services: Services, username: str, deadline: Deadline) -> UUID:
+    try:
+        name = names.normalise_username(username)
+    except ValueError:
+        raise NotFoundError("There is no such user.") from None
+    found = await services.read(lambda connection: users.find_credentials(connection, name), deadline)
+    if found is None:
+        raise NotFoundError("There is no such user.")
+    return found.user_id
+
+
+async def _post(
+    services: Services,
+    connection: Connection,
+    user_id: UUID,
+    movement: Movement,
+    actor: str,
+    now_ms: int,
+) -> list[Transfer]:
+    return await ledger.post(
+        connection,
+        [Posting(user_id, [movement])],
+        actor=actor,
+        now_ms=now_ms,
+        clock=services.clock,
+        entropy=services.entropy,
+    )
+
+
+def _own_key(services: Services) -> Idempotency:
+    """A key for this call alone, by which a re-run after a lost answer finds what the first attempt did."""
+    key = services.entropy.random_bytes(16).hex()
+    return Idempotency(key, "adjustment", hashlib.sha256(key.encode()).digest())
+
+
+def _adjusted(transfer: Transfer, scale: int) -> Adjusted:
+    movement = transfer.movement
+    return Adjusted(
+        transfer.user_id,
+        transfer.seq,
+        movement.kind,
+        movement.asset,
+        scale,
+        movement.amount_minor,
+        transfer.at_ms,
+        transfer.hash,
+    )
