@@ -1,4 +1,4 @@
-"""The command line: `stakehold dev | serve | migrate | users | plans | settle | webhooks | doctor`."""
+"""The command line: `stakehold dev | serve | migrate | users | plans | ledger | settle | webhooks …`."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stakehold.commands import plans, settle, webhooks
+from stakehold.commands import ledger, plans, settle, webhooks
 from stakehold.database import users
 from stakehold.database.migrate import MigrationError, migrate, pending_at
 from stakehold.domain.accounts import ADMIN, Scope
@@ -99,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         action.set_defaults(run=run)
     listing = actions.add_parser("list", help="Show users by name.", description="Show users by name.")
     listing.set_defaults(run=_users_list)
+    summary = "Check the books, and put balances right."
+    ledger.register(commands.add_parser("ledger", help=summary, description=summary), _with_container)
     summary = "Pay out or renew every stake whose time has come."
     settle.register(commands.add_parser("settle", help=summary, description=summary), _with_container)
     summary = "Look after the plans that are on sale."

@@ -1,0 +1,161 @@
+"""`stakehold ledger verify | show | deposit | withdraw | reverse`: the books, and what puts them right."""
+
+import argparse
+import functools
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+from uuid import UUID
+
+from stakehold.database import ledger, users
+from stakehold.domain.accounts import normalise_username
+from stakehold.domain.errors import NotFoundError
+from stakehold.domain.money import format_amount
+from stakehold.domain.ports import Deadline
+from stakehold.domain.timestamps import rfc3339
+from stakehold.runtime.container import NativeContainer
+from stakehold.services.ledger import Fault, verify
+from stakehold.services.operators import REASON_LENGTH_MAX, Adjusted, Adjustment, Direction, adjust, reverse
+from stakehold.services.plans import scale_of
+
+Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
+
+USERS_A_TIME: Final = 200
+SHOWN_MAX: Final = 100
+USER_TIME_S: Final = 600.0
+
+
+def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+    """Add the actions to `stakehold ledger`; `carry_out` does work with the stores of the environment."""
+    actions = command.add_subparsers(required=True, metavar="ACTION")
+
+    def add(name: str, run: Callable[[argparse.Namespace], Work], summary: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=summary)
+        action.set_defaults(run=lambda options: carry_out(run(options)))
+        return action
+
+    verifying = add(
+        "verify",
+        lambda options: functools.partial(_verify, options.username),
+        "Compute every hash and balance again, and name what is not right.",
+    )
+    verifying.add_argument("username", nargs="?", help="of this user alone")
+    showing = add(
+        "show",
+        lambda options: functools.partial(_show, options.username),
+        f"Show a user's newest transfers, at most {SHOWN_MAX}.",
+    )
+    showing.add_argument("username")
+    directions: tuple[tuple[str, Direction, str], ...] = (
+        ("deposit", "deposit", "Put an amount at a user's disposal."),
+        ("withdraw", "withdrawal", "Take an amount from a user's available balance."),
+    )
+    for name, direction, summary in directions:
+        adjusting = add(name, functools.partial(_adjustment, direction), summary)
+        adjusting.add_argument("username")
+        adjusting.add_argument("amount", help="a decimal in the asset")
+        adjusting.add_argument("--asset", required=True)
+        adjusting.add_argument("--reason", required=True, type=_reason)
+    reversing = add(
+        "reverse",
+        lambda options: functools.partial(_reverse, options.username, options.seq, options.reason),
+        "Undo a deposit or a withdrawal by a transfer the other way.",
+    )
+    reversing.add_argument("username")
+    reversing.add_argument("seq", type=int, help="the transfer's number")
+    reversing.add_argument("--reason", required=True, type=_reason)
+
+
+def _reason(text: str) -> str:
+    if not 1 <= len(text.strip()) <= REASON_LENGTH_MAX:
+        raise argparse.ArgumentTypeError(f"a reason has 1 to {REASON_LENGTH_MAX} characters")
+    return text
+
+
+async def _verify(username: str | None, container: NativeContainer, deadline: Deadline) -> int:
+    """Every user in turn, or one; what is wrong goes to standard error, and makes the status 1."""
+    services = container.services
+    wrong = verified = transfers = 0
+    after: str | None = None
+    while True:
+        if username is not None:
+            found = [await _find(container, username, deadline)]
+        else:
+            read = functools.partial(users.list_users, after=after, limit=USERS_A_TIME)
+            page = await services.read(read, Deadline.after(services.clock, USER_TIME_S))
+            found = [(user.id, user.username) for user in page]
+        for user_id, name in found:
+            count, fault = await _verify_user(container, user_id)
+            verified, transfers = verified + 1, transfers + count
+            if fault is not None:
+                wrong += 1
+                print(f"{name} ({user_id}): transfer {fault.seq} {fault.what}", file=sys.stderr)
+        if username is not None or len(found) < USERS_A_TIME:
+            break
+        after = found[-1][1]
+    print(f"users: {verified}; transfers: {transfers}; wrong: {wrong}")
+    return 1 if wrong else 0
+
+
+async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, Fault | None]:
+    """How many transfers were verified, and the first thing that is wrong."""
+    services, after = container.services, 0
+    while True:
+        found = await verify(services, user_id, after, Deadline.after(services.clock, USER_TIME_S))
+        if found.fault is not None or found.complete:
+            return found.last, found.fault
+        after = found.last
+
+
+async def _show(username: str, container: NativeContainer, deadline: Deadline) -> int:
+    services = container.services
+    user_id, _ = await _find(container, username, deadline)
+    head = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    found = await services.read(
+        lambda connection: ledger.list_before(connection, user_id, head.seq + 1, SHOWN_MAX), deadline
+    )
+    for transfer in found:
+        moved = transfer.movement
+        amount = format_amount(moved.amount_minor, await scale_of(services, moved.asset, deadline))
+        accounts = f"{moved.debit_account} -> {moved.credit_account}"
+        fields = (transfer.seq, rfc3339(transfer.at_ms), moved.kind, f"{amount} {moved.asset}", accounts)
+        print(*fields, transfer.actor, moved.reason or "-", sep="\t")
+    return 0
+
+
+def _adjustment(direction: Direction, options: argparse.Namespace) -> Work:
+    amount = json.dumps(options.amount).encode()
+    asked = Adjustment(direction, options.username, options.asset, amount, options.reason)
+
+    async def work(container: NativeContainer, deadline: Deadline) -> int:
+        done, _ = await adjust(container.services, asked, None, None, deadline)
+        return _tell(done)
+
+    return work
+
+
+async def _reverse(
+    username: str, seq: int, reason: str, container: NativeContainer, deadline: Deadline
+) -> int:
+    return _tell(await reverse(container.services, username, seq, reason, deadline))
+
+
+def _tell(done: Adjusted) -> int:
+    amount = format_amount(done.amount_minor, done.scale)
+    print(f"transfer {done.seq}: {done.kind} of {amount} {done.asset}")
+    return 0
+
+
+async def _find(container: NativeContainer, username: str, deadline: Deadline) -> tuple[UUID, str]:
+    """The id and the name of a user. Raises NotFoundError."""
+    try:
+        name = normalise_username(username)
+    except ValueError:
+        raise NotFoundError(f"There is no user {username!r}.") from None
+    found = await container.services.read(
+        lambda connection: users.find_credentials(connection, name), deadline
+    )
+    if found is None:
+        raise NotFoundError(f"There is no user {name!r}.")
+    return found.user_id, found.username
