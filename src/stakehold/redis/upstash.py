@@ -38,6 +38,8 @@ _LOCKING_ITS_KEYS = "#!lua flags=allow-key-locking\n"
 # How Redis and Valkey from 7 on, and those before, refuse that line, before the script has run.
 _FLAG_UNKNOWN = re.compile(r"Unexpected flag in script shebang|unexpected symbol near '#'")
 _SCRIPTS_KEPT_MAX = 32
+_BRACKETS_MAX = 1000
+"""No reply of ours is near it. In WebAssembly an answer nested some thousands deep ends the interpreter."""
 
 
 class SendFailedError(Exception):
@@ -225,6 +227,8 @@ def _as_text(argument: Argument) -> str:
 
 def _read_answer(status: int, answer: bytes) -> Reply:
     try:
+        if _brackets(answer) > _BRACKETS_MAX:
+            raise RecursionError
         decoded = msgspec.json.decode(answer)
         if status == 200 and isinstance(decoded, dict) and "result" in decoded:
             return _as_reply(decoded["result"])
@@ -235,6 +239,16 @@ def _read_answer(status: int, answer: bytes) -> Reply:
     if status == 400:
         raise RedisReplyError("Upstash answered 400 without saying why")
     raise _NoReplyError("an answer is not what Upstash documents", outcome_unknown=True, passing=False)
+
+
+def _brackets(answer: bytes) -> int:
+    """How many arrays and objects JSON opens, or, where it is few, how many brackets it has at all."""
+    brackets = answer.count(b"[") + answer.count(b"{")
+    if brackets > _BRACKETS_MAX:
+        # Between quotes that nothing escapes, every other piece is a string.
+        outside = b"".join(answer.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+        brackets = outside.count(b"[") + outside.count(b"{")
+    return brackets
 
 
 def _as_reply(value: object) -> Reply:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -348,6 +349,7 @@ async def test_a_redirect_is_not_followed_with_the_token(make: Make, front: Upst
         (200, b'{"result":{"a":1}}'),
         (200, b'{"result":["a",{"b":1}]}'),
         (200, b'{"result":' + b"[" * 100_000),
+        (200, b'{"result":' + b"[" * 2_000 + b"]" * 2_000 + b"}"),
         (200, b'{"error":7}'),
     ],
 )
@@ -357,6 +359,16 @@ async def test_an_answer_of_another_shape_is_not_believed(make: Make, status: in
     with pytest.raises(RedisUnavailableError, match="documents") as failed:
         await make("https://one.upstash.io", sender=sender).command("INCR", "n", timeout_s=1.0)
     assert failed.value.outcome_unknown
+
+
+async def test_brackets_in_a_text_are_text(make: Make) -> None:
+    """A page may hold any number of them."""
+    text = '[{"\\\\' * 5_000
+    sender = RecordingSender((200, msgspec.json.encode({"result": text})))
+    assert (
+        await make("https://one.upstash.io", sender=sender).command("GET", "k", timeout_s=1.0)
+        == text.encode()
+    )
 
 
 async def test_an_error_of_redis_is_read_under_any_status(make: Make) -> None:
