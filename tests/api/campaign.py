@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.served import ServedService
+from tests.support.service import Service
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parent.parent
@@ -44,24 +44,25 @@ class Result:
 
 
 def run_campaign(
-    service: ServedService,
+    service: Service,
     directory: Path,
     document: dict[str, Any],
     *,
+    url: str | None = None,
     seed: int,
     examples: int,
     signed_in: bool = True,
     phases: str = "examples,coverage,fuzzing,stateful",
     timeout_s: float = 240,
 ) -> Result:
-    """Every check over every operation of `document`."""
+    """Every check over every operation of `document`, at `url` unless the client knows where."""
     print(f"STAKEHOLD_TEST_SEED={seed}")
     where, tally, report = (directory / f"{name}.json" for name in ("openapi", "tally", "report"))
     where.write_text(json.dumps(document))
     command = [
         sys.executable, "-m", "schemathesis.cli",
         "--no-color", "--config-file", str(_HERE / "schemathesis.toml"),
-        "run", str(where), "--url", str(service.client.base_url),
+        "run", str(where), "--url", url or str(service.client.base_url),
         "--checks", "all", "--phases", phases, "--seed", str(seed), "--max-examples", str(examples),
         "--continue-on-failure", "--generation-database", "none", "--suppress-health-check", "all",
         "--max-response-time", str(_ANSWER_TIME_MAX_S), "--request-timeout", str(_ANSWER_TIME_MAX_S + 3),

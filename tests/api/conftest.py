@@ -19,22 +19,22 @@ from tests.support.service import Person
 NO_LIMITS = ",".join(f"{policy.name}={QUOTA_MAX}/{policy.window_s}" for policy in DEFAULTS)
 
 
+async def make_database(postgres: EmbeddedPostgres, template: str, name: str) -> str:
+    """A migrated database of which nothing is to survive a crash. Returns its address."""
+    connection = await asyncpg.connect(postgres.database_url("postgres"))
+    try:
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    finally:
+        await connection.close()
+    return postgres.database_url(name)
+
+
 @pytest.fixture(scope="session")
 def api_database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str:
     """One migrated database for all tests here."""
-
-    async def prepare() -> None:
-        connection = await asyncpg.connect(postgres.database_url("postgres"))
-        await connection.execute(f"CREATE DATABASE api_tests TEMPLATE {migrated_template}")
-        await connection.execute(
-            "ALTER DATABASE api_tests SET default_transaction_isolation = 'serializable'"
-        )
-        # Nothing here is to survive a crash.
-        await connection.execute("ALTER DATABASE api_tests SET synchronous_commit = off")
-        await connection.close()
-
-    asyncio.run(prepare())
-    return postgres.database_url("api_tests")
+    return asyncio.run(make_database(postgres, migrated_template, "api_tests"))
 
 
 @pytest.fixture(scope="session")

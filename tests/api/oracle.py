@@ -6,7 +6,7 @@ Written from docs/api.md alone, without the service's code, so that the two can 
 import re
 import unicodedata
 from collections.abc import Mapping
-from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
@@ -20,11 +20,8 @@ def amount_is_taken(token: str) -> bool:
     """Whether a JSON number, or the content of a JSON string, is an amount that can be locked."""
     if len(token) > 64 or not _NUMBER.fullmatch(token):
         return False
-    amount = Decimal(token)
-    if not 0 < amount < 10**_DIGITS_BEFORE_POINT:
-        return False
-    _, digits, exponent = amount.normalize().as_tuple()
-    return isinstance(exponent, int) and exponent >= -_SCALE and len(digits) > 0
+    amount = Fraction(token)
+    return 0 < amount < 10**_DIGITS_BEFORE_POINT and (amount * 10**_SCALE).denominator == 1
 
 
 def username_is_taken(raw: str) -> bool:

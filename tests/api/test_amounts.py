@@ -106,6 +106,7 @@ def test_an_amount_as_a_number(client: httpx.Client, seed: int) -> None:
     @example("9007199254740993")
     @example("123456789012345678901234567890.12345678")
     @example("1E+29")
+    @example("10000000000000000000.000000001")
     def check(number: str) -> None:
         check_amount(client, number, number)
 

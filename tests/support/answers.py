@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ class Answers:
     def add(self, answer: httpx.Response) -> None:
         """Note an answer that has been read."""
         self.given[read_answer(answer)] += 1
-        self.left["; ".join(_LEFT.findall(answer.headers.get("ratelimit", "")))] += 1
+        self.left[limits_left(answer.headers.get("ratelimit", ""))] += 1
 
     def kinds(self) -> "Answers":
         """Which kinds of answer there were: all that can be the same where it depends on who comes first."""
@@ -83,13 +83,32 @@ _LEFT = re.compile(r'"[\w-]+";r=\d+')
 def read_answer(answer: httpx.Response) -> Answer:
     """What is to be the same of an answer that has been read."""
     request = answer.request
-    return Answer(
+    return make_answer(
         request.method,
-        _text(request.url.raw_path.decode("ascii")),
+        request.url.raw_path.decode("ascii"),
         answer.status_code,
-        tuple(sorted(_headers(answer))),
-        _body(answer),
+        answer.headers.multi_items(),
+        answer.content,
+        request_id=request.headers.get("x-request-id"),
     )
+
+
+def make_answer(
+    method: str,
+    target: str,
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    content: bytes,
+    *,
+    request_id: str | None,
+) -> Answer:
+    """The same, of its parts; `request_id` is what the request had."""
+    return Answer(method, _text(target), status, tuple(sorted(_headers(headers, request_id))), _body(content))
+
+
+def limits_left(ratelimit: str) -> str:
+    """What a RateLimit header says is left of each limit, without the time."""
+    return "; ".join(_LEFT.findall(ratelimit))
 
 
 def differences(one: Answers, other: Answers, names: tuple[str, str]) -> list[str]:
@@ -119,13 +138,12 @@ def _form(value: Any, name: str = "") -> Any:
     return value if name in _KEPT_OF_CHANCE else "<value>"
 
 
-def _headers(answer: httpx.Response) -> Iterator[tuple[str, str]]:
-    given_id = answer.request.headers.get("x-request-id")
-    for name, value in answer.headers.multi_items():
+def _headers(headers: Iterable[tuple[str, str]], request_id: str | None) -> Iterator[tuple[str, str]]:
+    for name, value in headers:
         if name in PLATFORM_HEADERS:
             continue
         if name == "x-request-id":
-            yield name, "as sent" if value == given_id else "<new>"
+            yield name, "as sent" if value == request_id else "<new>"
         elif name in _VALUES:
             pattern, stand_in = _VALUES[name]
             yield name, pattern.sub(stand_in, value)
@@ -133,10 +151,11 @@ def _headers(answer: httpx.Response) -> Iterator[tuple[str, str]]:
             yield name, _text(value)
 
 
-def _body(answer: httpx.Response) -> str:
-    if not answer.content or "json" not in answer.headers.get("content-type", ""):
-        return _text(answer.text)
-    return json.dumps(_value(answer.json()), ensure_ascii=False)
+def _body(content: bytes) -> str:
+    text = content.decode("utf-8", "backslashreplace")
+    with contextlib.suppress(ValueError):
+        return json.dumps(_value(json.loads(text)), ensure_ascii=False)
+    return _text(text)
 
 
 def _value(value: Any) -> Any:

@@ -2,9 +2,10 @@
 
 Upstash's own clients (tests/upstash) are the check on it. What it cannot show: replicas, so that one
 `Upstash-Sync-Token` is as good as another; read-only and ACL tokens; `/monitor` and `/subscribe`, which are
-refused; and limits of keys, records and plans, but for what `Faults` sets. Upstash documents the words for a
-request too large or over a plan's limit, but no status: 400, as for a command that fails, is our reading, and
-so are the words for a command that REST does not have.
+refused; what runs beside a script that locks its own keys alone (upstash_scripts.py); and limits of keys,
+records and plans, but for what `Faults` sets. Upstash documents the words for a request too large or over a
+plan's limit, but no status: 400, as for a command that fails, is our reading, and so are the words for a
+command that REST does not have.
 
 Standalone: `python -m tests.support.upstash_front --redis-url redis://… --port 8079 --token t`. It speaks
 to Redis through connections of its own, not through the client under test.
@@ -24,6 +25,8 @@ from urllib.parse import unquote, unquote_to_bytes, urlsplit
 
 import hiredis
 from aiohttp import web
+
+from tests.support.upstash_scripts import restored, translated
 
 _COMMAND_BYTES_MAX = 10 * 1024 * 1024
 _BODY_BYTES_MAX = 4 * _COMMAND_BYTES_MAX
@@ -109,6 +112,8 @@ class UpstashFront:
         """That of a free database, in all parts of a command together."""
         self.waiting_allowed = False
         """Take commands that wait, which Upstash does not: for tests that need a reply to be late."""
+        self.key_locking_known = True
+        """Know the flag `allow-key-locking` of scripts, as Upstash does; else Redis is left to refuse it."""
         self.url = ""
         self._redis_url = redis_url
         self._idle: list[_RedisConnection] = []
@@ -211,8 +216,11 @@ class UpstashFront:
         return dataclasses.replace(form, resp2=False).each(outcome)
 
     async def _ask(self, commands: list[list[Any]]) -> list[Any]:
+        if self.key_locking_known:
+            commands = [translated(command) for command in commands]
         async with self._connection() as connection:
-            return await connection.ask(commands)
+            replies = await connection.ask(commands)
+        return [restored(reply) for reply in replies]
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[_RedisConnection]:

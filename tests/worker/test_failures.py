@@ -1,9 +1,11 @@
 """Failures of the platform: Upstash and Hyperdrive slow, erring and down, clients gone, requests killed."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -14,7 +16,7 @@ from tests.support.cached_pages import keys_like
 from tests.support.postgres_proxy import PostgresProxy
 from tests.support.service import Person, assert_problem
 from tests.support.upstash_front import Faults, UpstashFront
-from tests.support.worker import WorkerHost, WorkerService
+from tests.support.worker import WorkerHost, WorkerService, running_worker
 from tests.worker.conftest import StartWorker
 from tests.worker.timed_bounds import CLAIM_LIFE_S, IN_FLIGHT_LIFE_S, IN_FLIGHT_MAX
 
@@ -100,6 +102,9 @@ TROUBLES = {
     "garbage": Faults(raw_answer=b"<html>\xff"),
     "too long": Faults(raw_answer=b'{"result": "' + b"x" * 5_000_000 + b'"}'),
     "another form": Faults(raw_answer=b'{"result": {"a": 1}}'),
+    "no reply of ours": Faults(raw_answer=b'{"result": ["OK", 1]}'),
+    "always nil": Faults(raw_answer=b'{"result": null}'),
+    "always done": Faults(raw_answer=b'{"result": 1}'),
     "redirecting": Faults(redirect_to="http://127.0.0.1:9/"),
     "full": Faults(refusal="OOM command not allowed when used memory > 'maxmemory'."),
     "cutting": Faults(cuts=OFTEN),
@@ -442,3 +447,42 @@ async def test_a_body_that_does_not_come_is_not_waited_for(service: WorkerServic
         writer.close()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert len(await stored(person)) == 1
+
+
+async def test_a_worker_that_is_bound_to_no_hyperdrive_says_so(
+    worker_host: WorkerHost, redis_url: str
+) -> None:
+    """503 for every call, the name of the binding in the log, and a cron run that ends."""
+    settings = {"HYPERDRIVE": "postgresql://somebody@db.test/stakehold"}
+    async with running_worker(worker_host, None, redis_url, settings) as service:
+        for path in ("/healthz", "/api/plans"):
+            answer = await service.client.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (503, "external_service_unavailable")
+        assert (await service.scheduled()).outcome == "ok"
+        lines = [json.loads(line) for line in await service.log()]
+    assert {(line["event"], *line["settings"]) for line in lines} == {("settings_refused", "HYPERDRIVE")}
+
+
+async def test_a_setting_that_is_no_text_is_refused(worker_host: WorkerHost, redis_url: str) -> None:
+    """`"STAKEHOLD_SIGN_UP": false` in wrangler.jsonc must not leave signing up open."""
+    settings: dict[str, Any] = {"STAKEHOLD_SIGN_UP": False}
+    url = "postgresql://somebody@db.test/stakehold"
+    async with running_worker(worker_host, url, redis_url, settings) as service:
+        answer = await service.client.get("/healthz")
+        assert (answer.status_code, answer.json()["code"]) == (503, "external_service_unavailable")
+        (line,) = [json.loads(line) for line in await service.log()]
+    assert line["settings"] == ["STAKEHOLD_SIGN_UP"]
+
+
+async def test_an_address_that_cannot_be_reached_from_a_worker_is_a_database_that_is_away(
+    worker_host: WorkerHost, redis_url: str
+) -> None:
+    """A Unix socket, in place of a host: 503 with Retry-After, and a cron run that says so."""
+    settings = {"DATABASE_URL": "postgresql://somebody@/stakehold?host=/run/postgresql"}
+    async with running_worker(worker_host, None, redis_url, settings, hyperdrive=False) as service:
+        body = {"username": "somebody", "password": "correct horse battery"}
+        assert_problem(await service.client.post("/api/auth", json=body), 503, "database_unavailable")
+        assert (await service.scheduled()).outcome == "ok"
+        lines = [json.loads(line) for line in await service.log()]
+    assert [line["database"] for line in lines if line["event"] == "scheduled"] == ["down"]
+    assert not [line for line in lines if line["event"] == "fault"]

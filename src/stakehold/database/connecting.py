@@ -48,7 +48,8 @@ async def connect(where: Mapping[str, Any], deadline: Deadline, counters: Counte
             timeout=max(deadline.bound_s(CONNECT_TIMEOUT_S), 0.001),
             command_timeout=STATEMENT_TIMEOUT_S + ANSWER_GRACE_S,
         )
-    except LOST as error:
+    except (*LOST, NotImplementedError) as error:
+        # The latter on Workers, when the address names a Unix socket.
         counters.count("sql_connect_failures")
         raise unavailable() from error
     counters.count("sql_connects")

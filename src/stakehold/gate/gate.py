@@ -138,7 +138,7 @@ class Gate:
             ticket.generation, ticket.name, stored, stale_until_ms, ENTRIES_MAX
         ]  # fmt: skip
         try:
-            filled = await link.trip(FILL, keys, arguments, REDIS_TIMEOUT_S)
+            filled = await link.trip(FILL, keys, arguments, REDIS_TIMEOUT_S, replies.is_of_fill)
         except RedisAwayError:
             return
         self._counters.count("cache_fills" if filled else "cache_fills_refused")
@@ -208,19 +208,20 @@ class Gate:
         link = self._link(entering.subject)
         asked_at_s = self._clock.monotonic_s()
         try:
-            reply, share = await self._ask(link, entering, timeout_s)
+            reply, share, trusted = await self._ask(link, entering, timeout_s)
             if reply[0] == b"forgot":
                 link.has_forgotten(reply[replies.INCARNATION])
                 spent_s = self._clock.monotonic_s() - asked_at_s
-                reply, share = await self._ask(link, entering, max(_TIME_NEEDED_S, timeout_s - spent_s))
+                left_s = max(_TIME_NEEDED_S, timeout_s - spent_s)
+                reply, share, trusted = await self._ask(link, entering, left_s)
         except RedisAwayError:
             return await self._enter_locally(link, entering, asked_at_s)
         if reply[0] == b"ok":
             self._local.record(entering.subject, entering.limits, entering.request_id)
-            return self._entered(link, entering, reply, share, asked_at_s)
-        if reply[0] == b"refused":
+            return self._entered(link, entering, reply, share, trusted, asked_at_s)
+        if reply[0] == b"refused" and trusted:
             raise SessionRefusedError
-        if reply[0] == b"forgot":
+        if reply[0] != b"denied":
             return await self._enter_locally(link, entering, asked_at_s)
         self._counters.count("limits_denied")
         denial = replies.denial_of(reply, entering.limits)
@@ -230,8 +231,11 @@ class Gate:
 
     async def _ask(
         self, link: Link, entering: Entering, timeout_s: float
-    ) -> tuple[list[Any], Decision | None]:
-        """The script's reply. While Redis' logs may lack charges, our own share must have room as well."""
+    ) -> tuple[list[Any], Decision | None, bool]:
+        """The script's reply, and whether what it says of entries is to be trusted.
+
+        While Redis' logs may lack charges, our own share must have room as well.
+        """
         if not link.is_up:
             await link.bring_up()
         settling = link.settling(entering.limits)
@@ -239,14 +243,16 @@ class Gate:
         if settling:
             share = await self._alone.admit(entering.subject, settling, entering.request_id)
         keys, arguments = self._question(link, entering)
-        let_in = False
+        let_in, losses = False, link.losses
         try:
-            reply = await link.trip(ENTER, keys, arguments, timeout_s)
+            reply = await link.trip(
+                ENTER, keys, arguments, timeout_s, lambda reply: replies.is_of_enter(reply, entering.limits)
+            )
             let_in = reply[0] == b"ok"
         finally:
             if share and not let_in:
                 self._local.take_back(entering.subject, share.charged, entering.request_id)
-        return reply, share
+        return reply, share, link.losses == losses
 
     def _question(self, link: Link, entering: Entering) -> tuple[list[str], list[Argument]]:
         """Keys and arguments of the script that lets requests in, in the order it names them."""
@@ -272,7 +278,13 @@ class Gate:
         return keys, arguments
 
     def _entered(
-        self, link: Link, entering: Entering, reply: list[Any], share: Decision | None, asked_at_s: float
+        self,
+        link: Link,
+        entering: Entering,
+        reply: list[Any],
+        share: Decision | None,
+        trusted: bool,
+        asked_at_s: float,
     ) -> Entered:
         if not link.incarnation:
             link.incarnation = reply[replies.INCARNATION]
@@ -280,9 +292,9 @@ class Gate:
         limits = replies.limits_of(reply, entering.limits)
         entered = Entered(share.bound(limits) if share else limits)
         if entering.caller is not None:
-            entered.account = replies.account_of(reply, subject)
+            entered.account = replies.account_of(reply, subject) if trusted else AccountRead(None)
             if name is not None:
-                entered.page = replies.page_of(reply, subject, name)
+                entered.page = replies.page_of(reply, subject, name) if trusted else PageRead("bypass")
                 self._counters.count(_PAGE_COUNTERS[entered.page.kind])
         if entering.fences:
             spent_s = self._clock.monotonic_s() - asked_at_s
@@ -316,7 +328,7 @@ class Gate:
                 keys += fence_keys(self._key_prefix, fence.tag, fence.resources)
                 arguments += (fence.nonce, _FENCE_MS)
             try:
-                await link.trip(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S)
+                await link.trip(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S, replies.is_done)
             except RedisAwayError:
                 self._counters.count("unfenced_writes", len(batch))
                 for fence in batch:
@@ -330,7 +342,7 @@ class Gate:
             for fence in batch:
                 keys += fence_keys(self._key_prefix, fence.tag, fence.resources)
             try:
-                await link.trip(LEAVE, keys, [batch[0].nonce], timeout_s)
+                await link.trip(LEAVE, keys, [batch[0].nonce], timeout_s, replies.is_done)
             except RedisAwayError:
                 for fence in batch:
                     if not fence.unfenced:

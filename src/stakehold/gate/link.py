@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from stakehold.domain.backoff import full_jitter_s
@@ -12,10 +12,11 @@ from stakehold.domain.slots import ExpiringSlots
 from stakehold.domain.timing import REDIS_TIMEOUT_S
 from stakehold.gate.looker import LOOK_BASE_S, LOOK_CAP_S, Looker
 from stakehold.gate.passage import Fence
+from stakehold.gate.replies import is_done, is_of_return
 from stakehold.gate.scripts import OPEN_FENCES, RETURN
 from stakehold.gate.unfenced import Repair, UnfencedWrites, fence_keys
 from stakehold.limits.policies import WINDOW_S_MAX, Policy
-from stakehold.redis.port import Argument, Redis, Script
+from stakehold.redis.port import Argument, Redis, RedisReplyError, Script
 
 _ROUNDS_MAX = 1000
 _IN_REQUEST_TIMEOUT_S = REDIS_TIMEOUT_S / 2
@@ -87,23 +88,37 @@ class Link:
         if not await self.try_return():
             self._lose()
 
+    @property
+    def losses(self) -> int:
+        """Grows when Redis, or what lies before it, leaves anybody's call without a reply.
+
+        Where it has grown during a trip, the reply may come from a Redis that forgot what was cached, or what
+        fenced it: what it did it did, but what it says of entries is not to be trusted.
+        """
+        return self._redis.connection_losses
+
     async def trip(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        timeout_s: float,
+        is_ours: Callable[[Any], bool],
     ) -> Any:
-        """Run a script. Raises RedisAwayError; after a failure Redis is down until it has returned."""
+        """Run a script, whose replies are those that `is_ours` knows. See `losses` on what they are worth.
+
+        Raises RedisAwayError; after a failure Redis is down until it has returned.
+        """
         if not self.is_up:
             self._lose()
             raise RedisAwayError
-        losses = self._losses
         try:
-            reply = await self._redis.script(script, keys, arguments, timeout_s)
+            reply = await self._run(script, keys, arguments, timeout_s, is_ours)
         except ExternalServiceError as error:
             self._lose()
             raise RedisAwayError from error
-        if self._redis.connection_losses != losses:
-            # The connection was lost and made again on the way: the answer may come from a Redis that forgot.
+        if self._redis.connection_losses != self._losses:
             self._lose()
-            raise RedisAwayError
         return reply
 
     async def bring_up(self) -> None:
@@ -232,7 +247,7 @@ class Link:
         for repair in repairs:
             keys += fence_keys(self._key_prefix, repair.tag, (repair.resource,))
             arguments += (repair.nonce, repair.life_ms)
-        await self._redis.script(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S)
+        await self._run(OPEN_FENCES, keys, arguments, REDIS_TIMEOUT_S, is_done)
         self.unfenced.done(repairs)
         self._counters.count("cache_repairs", len({repair.tag for repair in repairs}))
 
@@ -240,12 +255,25 @@ class Link:
         """Redis' time and incarnation; a new incarnation if we forgot whose entries to drop."""
         renewal = self.unfenced.renewal
         nonce = self._entropy.random_bytes(16).hex()
-        reply = await self._redis.script(
-            RETURN, [self.incarnation_key], [nonce, 1 if renewal else 0], REDIS_TIMEOUT_S
+        reply = await self._run(
+            RETURN, [self.incarnation_key], [nonce, 1 if renewal else 0], REDIS_TIMEOUT_S, is_of_return
         )
         self.unfenced.renewed(renewal)
         trusted_since_us, incarnation = cast(list[bytes], reply)
         return trusted_since_us, incarnation
+
+    async def _run(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        timeout_s: float,
+        is_ours: Callable[[Any], bool],
+    ) -> Any:
+        reply = await self._redis.script(script, keys, arguments, timeout_s)
+        if not is_ours(reply):
+            raise RedisReplyError("a reply that no script of ours gives")
+        return reply
 
     def _trust(self, losses: int, trusted_since_us: bytes, incarnation: bytes) -> None:
         self.trusted_since_us = trusted_since_us

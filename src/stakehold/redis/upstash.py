@@ -5,7 +5,9 @@ answers `{"result": …}`, or `{"error": "…"}` with status 400.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -31,6 +33,13 @@ _BACKOFF_BASE_S = 0.05
 _BACKOFF_CAP_S = 0.25
 _SLOT_GRACE_S = 5.0
 """What a command may overrun its timeout, on a busy machine, before it counts as gone."""
+# https://upstash.com/docs/redis/features/key-locking
+_LOCKING_ITS_KEYS = "#!lua flags=allow-key-locking\n"
+# How Redis and Valkey from 7 on, and those before, refuse that line, before the script has run.
+_FLAG_UNKNOWN = re.compile(r"Unexpected flag in script shebang|unexpected symbol near '#'")
+_SCRIPTS_KEPT_MAX = 32
+_BRACKETS_MAX = 1000
+"""No reply of ours is near it. In WebAssembly an answer nested some thousands deep ends the interpreter."""
 
 
 class SendFailedError(Exception):
@@ -69,6 +78,15 @@ class _NoReplyError(Exception):
         self.passing = passing
 
 
+@lru_cache(_SCRIPTS_KEPT_MAX)
+def locking_its_keys(script: Script) -> Script:
+    """`script` as it is sent: Upstash then locks the keys it is given, and not the whole database.
+
+    A key that the script was not given is refused where the script uses it (RedisReplyError).
+    """
+    return Script(_LOCKING_ITS_KEYS + script.source)
+
+
 class UpstashRedis:
     """An Upstash database at `url` with its REST `token`; see port.Redis.
 
@@ -100,6 +118,7 @@ class UpstashRedis:
         self._counters = counters
         self._in_flight = ExpiringSlots(clock, max_in_flight)
         self._losses = 0
+        self._locks_keys = True
         self._closed = False
 
     @property
@@ -124,8 +143,21 @@ class UpstashRedis:
     async def script(
         self, script: Script, keys: Sequence[str], arguments: Sequence[Argument], timeout_s: float
     ) -> Reply:
-        """Run a script by its hash; its source is sent only when Redis does not know it."""
-        return await run_script(self, self._clock, script, keys, arguments, timeout_s)
+        """Run a script by its hash; its source is sent only when Redis does not know it.
+
+        A server that does not know how to lock its keys alone is from then on sent scripts without that.
+        """
+        end_s = self._clock.monotonic_s() + timeout_s
+        if self._locks_keys:
+            flagged = locking_its_keys(script)
+            try:
+                return await run_script(self, self._clock, flagged, keys, arguments, timeout_s)
+            except RedisReplyError as error:
+                if not _FLAG_UNKNOWN.search(error.reason):
+                    raise
+                self._locks_keys = False
+        left_s = end_s - self._clock.monotonic_s()
+        return await run_script(self, self._clock, script, keys, arguments, left_s)
 
     async def close(self) -> None:
         """Give up what is in flight and refuse everything afterwards."""
@@ -195,6 +227,8 @@ def _as_text(argument: Argument) -> str:
 
 def _read_answer(status: int, answer: bytes) -> Reply:
     try:
+        if _brackets(answer) > _BRACKETS_MAX:
+            raise RecursionError
         decoded = msgspec.json.decode(answer)
         if status == 200 and isinstance(decoded, dict) and "result" in decoded:
             return _as_reply(decoded["result"])
@@ -205,6 +239,16 @@ def _read_answer(status: int, answer: bytes) -> Reply:
     if status == 400:
         raise RedisReplyError("Upstash answered 400 without saying why")
     raise _NoReplyError("an answer is not what Upstash documents", outcome_unknown=True, passing=False)
+
+
+def _brackets(answer: bytes) -> int:
+    """How many arrays and objects JSON opens, or, where it is few, how many brackets it has at all."""
+    brackets = answer.count(b"[") + answer.count(b"{")
+    if brackets > _BRACKETS_MAX:
+        # Between quotes that nothing escapes, every other piece is a string.
+        outside = b"".join(answer.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
+        brackets = outside.count(b"[") + outside.count(b"{")
+    return brackets
 
 
 def _as_reply(value: object) -> Reply:

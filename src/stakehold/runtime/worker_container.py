@@ -15,7 +15,7 @@ from stakehold.redis.ring import Ring
 from stakehold.redis.upstash import UpstashRedis
 from stakehold.runtime.addresses import client_address_reader
 from stakehold.runtime.outside import SystemClock, SystemEntropy
-from stakehold.runtime.settings import SETTINGS, RedisAddress, Settings, load_worker_settings
+from stakehold.runtime.settings import SETTINGS, RedisAddress, Settings, SettingsError, load_worker_settings
 from stakehold.runtime.worker_background import NoBackground, WaitUntilBackground
 from stakehold.runtime.worker_fetch import FetchSender
 from stakehold.runtime.worker_limits import BindingLimiter
@@ -30,6 +30,21 @@ from stakehold.telemetry.metrics import Metrics
 
 COUNTERS_INTERVAL_S: Final = 60.0
 """The counters are written with a request, when the last time is so long ago and they have changed."""
+
+
+PORT_MAX: Final = 65535
+
+
+class HyperdriveError(SettingsError):
+    """What is bound as HYPERDRIVE is no Hyperdrive."""
+
+    def __init__(self) -> None:
+        super().__init__(["HYPERDRIVE: this is no binding of Hyperdrive's."])
+
+    @property
+    def names(self) -> list[str]:
+        """It is a binding, and none of SETTINGS."""
+        return ["HYPERDRIVE"]
 
 
 class ConsoleStream:
@@ -54,6 +69,8 @@ class Isolate:
         self._clock = clock = clock or SystemClock()
         self._env = env
         self._hyperdrive = getattr(env, "HYPERDRIVE", None) is not None
+        if self._hyperdrive and not _is_hyperdrive(env.HYPERDRIVE):
+            raise HyperdriveError
         settings = load_worker_settings(_environ(env), hyperdrive=self._hyperdrive)
         self._database_url = settings.database_url
         entropy = SystemEntropy()
@@ -80,7 +97,7 @@ class Isolate:
         # so that nothing set for a session lasts: timeouts are the database role's own (docs/deploy.md).
         return {
             "host": binding.host,
-            "port": int(binding.port),
+            "port": binding.port,
             "user": binding.user,
             "password": binding.password,
             "database": binding.database,
@@ -186,7 +203,20 @@ def worker_log(clock: Clock | None = None) -> JsonLog:
     return JsonLog(ConsoleStream(), clock or SystemClock(), collect=False)
 
 
+def _is_hyperdrive(binding: Any) -> bool:
+    port = getattr(binding, "port", None)
+    texts = [getattr(binding, name, None) for name in ("host", "user", "password", "database")]
+    return isinstance(port, int) and 0 < port <= PORT_MAX and all(isinstance(text, str) for text in texts)
+
+
 def _environ(env: Any) -> dict[str, str]:
-    """Those variables and secrets of `env` that are settings; what is no text is not one."""
+    """Those variables and secrets of `env` that are settings.
+
+    Raises SettingsError for one that is no text: `false` or `3` in wrangler.jsonc would otherwise be as if it
+    was not there.
+    """
     given = {setting.name: getattr(env, setting.name, None) for setting in SETTINGS}
-    return {name: value for name, value in given.items() if isinstance(value, str)}
+    others = [name for name, value in given.items() if not (value is None or isinstance(value, str))]
+    if others:
+        raise SettingsError([f"{name}: a setting is a text, in quotes." for name in others])
+    return {name: value for name, value in given.items() if value is not None}

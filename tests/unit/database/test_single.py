@@ -192,6 +192,22 @@ async def test_no_connection_is_an_answer(deadline: Deadline, counters: Counting
     assert counters.counts == {"sql_connect_failures": 2}
 
 
+async def test_no_way_to_connect_is_an_answer(
+    monkeypatch: pytest.MonkeyPatch, deadline: Deadline, counters: CountingCounters
+) -> None:
+    """As on a platform without Unix sockets, where an address names one."""
+
+    async def connect(**where: Any) -> None:
+        raise NotImplementedError("there are no Unix sockets here")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    database = SingleConnection(lambda: {"dsn": "postgresql://u@/d?host=/run"}, counters=counters)
+    with pytest.raises(DatabaseError) as refused:
+        await database.ping(deadline)
+    assert refused.value.code == "database_unavailable"
+    assert counters.counts == {"sql_connect_failures": 1}
+
+
 async def test_nobody_waits_for_ever_for_its_turn(
     database: SingleConnection,
     deadline: Deadline,

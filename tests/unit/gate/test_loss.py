@@ -4,14 +4,17 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Awaitable
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from stakehold.gate import LimitedError, NoFlights, PageRead, Policy
+from stakehold.domain.accounts import UserState
+from stakehold.gate import AccountRead, FillTicket, LimitedError, NoFlights, PageRead, Policy
 from stakehold.redis.resp import RespRedis
 from stakehold.runtime.embedded import EmbeddedValkey
-from tests.unit.gate.conftest import ACTIVE, PAGE, USER, Process, Start, a_page
+from tests.unit.gate.conftest import ACTIVE, PAGE, SESSION, USER, Process, Start, a_page
 
 TEN = Policy("auth", 10)
 
@@ -66,17 +69,98 @@ async def test_a_connection_lost_between_requests_is_a_loss(start: Start) -> Non
     assert await process.read() is None
 
 
-async def test_a_reply_over_a_new_connection_is_not_taken(start: Start) -> None:
-    """When the connection changed during a trip, its answer may come from a Redis that forgot."""
+async def test_a_page_that_comes_over_a_new_connection_is_not_taken(start: Start) -> None:
+    """When the connection changed during a trip, its answer may come from a Redis that forgot.
+
+    The limits that it charged are charged all the same, and once.
+    """
     process = await start()
     await process.fill(b"old")
+    await process.gate.fill_account(await _account_ticket(process), ACTIVE)
     process.wire.hold = asyncio.Event()
-    reading = asyncio.create_task(process.enter(page=PAGE))
+    reading = asyncio.create_task(process.enter(TEN, page=PAGE))
     await process.until_it_asks("Enter:")
     process.wire.losses += 1
     process.wire.hold.set()
-    assert (await reading).page == PageRead("down")
+    entered = await reading
+    assert (entered.page, entered.account) == (PageRead("bypass"), AccountRead(None))
+    assert (entered.redis, entered.limits[0].remaining) == (True, 9)
+    assert process.gate.state == "down"
     await process.come_back()
+    assert await process.read() is None
+    assert (await process.enter(TEN)).limits[0].remaining == 8
+
+
+async def _account_ticket(process: Process) -> FillTicket:
+    account = (await process.enter()).account
+    assert account is not None
+    assert account.fill is not None
+    return account.fill
+
+
+async def test_a_session_refused_over_a_new_connection_is_not_refused(start: Start) -> None:
+    """That too is said from an entry: the database decides."""
+    process = await start()
+    ended = UserState("active", 0, frozenset({SESSION}))
+    await process.gate.fill_account(await _account_ticket(process), ended)
+    process.wire.hold = asyncio.Event()
+    reading = asyncio.create_task(process.enter())
+    await process.until_it_asks("Enter:")
+    process.wire.losses += 1
+    process.wire.hold.set()
+    assert (await reading).account == AccountRead(None)
+    await process.come_back()
+
+
+async def test_a_limit_refused_over_a_new_connection_is_refused(start: Start) -> None:
+    """A Redis that forgot charges has none too many."""
+    process = await start()
+    await _admitted(process, 10, TEN)
+    process.wire.hold = asyncio.Event()
+    entering = asyncio.create_task(process.enter(TEN))
+    await process.until_it_asks("Enter:")
+    process.wire.losses += 1
+    process.wire.hold.set()
+    with pytest.raises(LimitedError):
+        await entering
+
+
+@pytest.mark.parametrize("when", ["entering", "leaving"])
+async def test_a_fence_is_not_given_up_when_the_call_of_another_fails(
+    start: Start, redis: RespRedis, when: str
+) -> None:
+    """Over HTTP each call stands for itself: who got a reply has its mark, or is rid of it.
+
+    What others cached of the user is dropped in any case.
+    """
+    process, other = await start(started=False, serverless=True), await start()
+    await process.enter()
+    marks = f"sh0:{{u:{USER}}}:stakes:marks"
+
+    async def disturbed(work: Awaitable[Any], asks: str) -> Any:
+        process.wire.hold = asyncio.Event()
+        task = asyncio.ensure_future(work)
+        await process.until_it_asks(asks)
+        process.wire.losses += 1
+        process.wire.hold.set()
+        return await task
+
+    entering = process.enter(TEN, fences=("stakes",))
+    entered = await (disturbed(entering, "Enter:") if when == "entering" else entering)
+    assert (entered.redis, entered.limits[0].remaining) == (True, 9)
+    assert entered.fence is not None
+    assert not entered.fence.unfenced
+    assert await redis.command("ZCARD", marks, timeout_s=1) == 1
+    if when == "entering":
+        process.clock.advance(1)
+        await process.enter()
+        assert process.gate.state == "up"
+        await process.gate.leave(entered.fence, process.deadline)
+    else:
+        await disturbed(process.gate.leave(entered.fence, process.deadline), "Leave:")
+    assert await redis.command("EXISTS", marks, timeout_s=1) == 0
+    assert process.count("unfenced_writes") == 0
+    await other.fill(b"new")
 
 
 @pytest.mark.parametrize("reached", [False, True], ids=["before Redis", "after Redis"])

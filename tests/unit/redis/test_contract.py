@@ -14,6 +14,7 @@ from stakehold.redis.port import (
     Reply,
     Script,
 )
+from stakehold.redis.upstash import locking_its_keys
 from stakehold.runtime.embedded import EmbeddedValkey, free_port
 from tests.support.fakes import CountingCounters
 from tests.unit.redis.conftest import Connect, eventually, until
@@ -73,11 +74,14 @@ async def test_a_command_beyond_the_limit_is_never_sent(redis: Redis) -> None:
     assert await redis.command("EXISTS", "k", timeout_s=TIMEOUT_S) == 0
 
 
-async def test_a_script_redis_does_not_know_is_sent_once_and_runs_once(redis: Redis) -> None:
+async def test_a_script_redis_does_not_know_is_sent_once_and_runs_once(
+    redis: Redis, connect: Connect
+) -> None:
     """After its scripts are flushed Redis is sent the source again, and the script has its effect once."""
     script = Script("return redis.call('INCR', KEYS[1])")
+    sent = locking_its_keys(script) if connect.transport == "upstash" else script
     assert await redis.script(script, ["n"], [], TIMEOUT_S) == 1
-    assert await redis.command("SCRIPT", "EXISTS", script.sha, timeout_s=TIMEOUT_S) == [1]
+    assert await redis.command("SCRIPT", "EXISTS", sent.sha, timeout_s=TIMEOUT_S) == [1]
     await redis.command("SCRIPT", "FLUSH", timeout_s=TIMEOUT_S)
     assert await redis.script(script, ["n"], [], TIMEOUT_S) == 2
     assert await redis.script(script, ["n"], [], TIMEOUT_S) == 3

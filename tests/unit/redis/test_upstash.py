@@ -1,17 +1,21 @@
 """What is particular to Upstash's REST: statuses, repetitions, time, and answers not to be believed."""
 
 import asyncio
+import hashlib
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+from stakehold.gate.scripts import ENTER, FILL, LEAVE, OPEN_FENCES, RETURN
 from stakehold.redis.aiohttp_sender import AiohttpSender
 from stakehold.redis.port import REPLY_BYTES_MAX, RedisReplyError, RedisUnavailableError, Script
-from stakehold.redis.upstash import SendFailedError, UpstashRedis
+from stakehold.redis.upstash import SendFailedError, UpstashRedis, locking_its_keys
 from stakehold.runtime.embedded import free_port
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 from tests.support.upstash_front import UpstashFront
@@ -86,6 +90,72 @@ async def test_a_known_script_is_one_request(make: Make, front: UpstashFront) ->
     assert front.requests == 2
     assert await redis.script(script, [], ["b"], TIMEOUT_S) == b"b"
     assert front.requests == 3
+
+
+NO_SCRIPT = (400, b'{"error":"NOSCRIPT No matching script."}')
+
+
+async def test_a_script_is_sent_with_the_flag_to_lock_its_keys_alone(make: Make) -> None:
+    """The source begins with the line that Upstash documents, and the hash is of that text."""
+    sender = RecordingSender(NO_SCRIPT, (200, b'{"result":1}'))
+    await make("https://one.upstash.io", sender=sender).script(Script("return 1"), ["k"], ["a"], 1.0)
+    flagged = "#!lua flags=allow-key-locking\nreturn 1"
+    sha = hashlib.sha1(flagged.encode()).hexdigest()
+    assert [json.loads(body) for body in sender.bodies] == [
+        ["EVALSHA", sha, "1", "k", "a"],
+        ["EVAL", flagged, "1", "k", "a"],
+    ]
+
+
+@pytest.mark.parametrize("script", [ENTER, LEAVE, FILL, OPEN_FENCES, RETURN])
+def test_nothing_stands_before_the_flag(script: Script) -> None:
+    """It counts on the first line only, where no script of ours has another one's."""
+    assert not script.source.startswith("#!")
+    assert locking_its_keys(script).source.startswith("#!lua flags=allow-key-locking\n")
+
+
+async def test_a_key_that_is_not_declared_is_refused(make: Make, front: UpstashFront) -> None:
+    """The script is not run again without the flag: it may have had an effect before."""
+    await make(front.url).command("SET", "n", 0, timeout_s=TIMEOUT_S)
+    script = Script("redis.call('INCR', KEYS[1]) return redis.call('GET', 'other')")
+    with pytest.raises(RedisReplyError, match=r"Dynamic keys .* Key was: other"):
+        await make(front.url).script(script, ["n"], [], TIMEOUT_S)
+    assert await make(front.url).command("GET", "n", timeout_s=TIMEOUT_S) == b"1"
+
+
+async def test_a_server_that_does_not_know_the_flag_is_sent_scripts_without_it(
+    make: Make, front: UpstashFront
+) -> None:
+    """A stand-in that hands scripts to a plain Redis runs them all the same, and is asked once."""
+    front.key_locking_known = False
+    redis, script = make(front.url), Script("return redis.call('INCR', KEYS[1])")
+    assert [await redis.script(script, ["n"], [], TIMEOUT_S) for _ in range(3)] == [1, 2, 3]
+    assert front.requests == 4 + 1 + 1
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"ERR Unexpected flag in script shebang: allow-key-locking",
+        b"ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'",
+    ],
+)
+async def test_the_flag_is_given_up_within_the_callers_time(
+    make: Make, clock: ManualClock, refusal: bytes
+) -> None:
+    """Redis 7 and later and Redis 6 refuse it in words of their own; all attempts share the time."""
+
+    class SlowSender(RecordingSender):
+        async def post(self, url: str, **options: Any) -> tuple[int, bytes]:
+            clock.advance(0.2)
+            return await super().post(url, **options)
+
+    refused = (400, b'{"error":"%s"}' % refusal)
+    sender = SlowSender(NO_SCRIPT, refused, NO_SCRIPT, (200, b'{"result":1}'))
+    redis = make("https://one.upstash.io", sender=sender, clock=clock)
+    assert await redis.script(Script("return 1"), [], [], 1.0) == 1
+    assert [round(timeout_s, 3) for timeout_s in sender.timeouts_s] == [1.0, 0.8, 0.6, 0.4]
+    assert json.loads(sender.bodies[-1]) == ["EVAL", "return 1", "0"]
 
 
 async def test_bytes_that_are_not_utf8_are_refused(make: Make, front: UpstashFront) -> None:
@@ -231,11 +301,11 @@ async def test_eval_after_evalsha_shares_the_callers_time(make: Make, clock: Man
             clock.advance(0.4)
             return await super().post(url, **options)
 
-    sender = SlowSender((400, b'{"error":"NOSCRIPT No matching script."}'), (200, b'{"result":1}'))
+    sender = SlowSender(NO_SCRIPT, (200, b'{"result":1}'))
     redis = make("https://one.upstash.io", sender=sender, clock=clock)
     assert await redis.script(Script("return 1"), [], [], 1.0) == 1
     assert [round(timeout_s, 3) for timeout_s in sender.timeouts_s] == [1.0, 0.6]
-    sender.outcomes = [(400, b'{"error":"NOSCRIPT No matching script."}')]
+    sender.outcomes = [NO_SCRIPT]
     with pytest.raises(RedisUnavailableError, match="no time left"):
         await redis.script(Script("return 1"), [], [], 0.3)
 
@@ -279,6 +349,7 @@ async def test_a_redirect_is_not_followed_with_the_token(make: Make, front: Upst
         (200, b'{"result":{"a":1}}'),
         (200, b'{"result":["a",{"b":1}]}'),
         (200, b'{"result":' + b"[" * 100_000),
+        (200, b'{"result":' + b"[" * 2_000 + b"]" * 2_000 + b"}"),
         (200, b'{"error":7}'),
     ],
 )
@@ -288,6 +359,16 @@ async def test_an_answer_of_another_shape_is_not_believed(make: Make, status: in
     with pytest.raises(RedisUnavailableError, match="documents") as failed:
         await make("https://one.upstash.io", sender=sender).command("INCR", "n", timeout_s=1.0)
     assert failed.value.outcome_unknown
+
+
+async def test_brackets_in_a_text_are_text(make: Make) -> None:
+    """A page may hold any number of them."""
+    text = '[{"\\\\' * 5_000
+    sender = RecordingSender((200, msgspec.json.encode({"result": text})))
+    assert (
+        await make("https://one.upstash.io", sender=sender).command("GET", "k", timeout_s=1.0)
+        == text.encode()
+    )
 
 
 async def test_an_error_of_redis_is_read_under_any_status(make: Make) -> None:

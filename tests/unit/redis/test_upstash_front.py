@@ -1,11 +1,13 @@
 """The front of the tests answers as Upstash's documentation does, so that it is not tuned to our client."""
 
 import asyncio
+import hashlib
 import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
 from tests.support.upstash_front import UpstashFront
@@ -189,3 +191,92 @@ async def test_what_is_no_batch_is_refused(front: UpstashFront) -> None:
             assert (status, list(answer)) == (400, ["error"])
         assert (await ask(front, "POST", path, data=b"[["))[0] == 400
         assert (await ask(front, "POST", path))[0] == 400
+
+
+FLAG = "#!lua flags=allow-key-locking\n"
+
+
+async def sha_of(front: UpstashFront, source: str) -> str:
+    """What SCRIPT LOAD answers, which is the SHA1 of the text as sent."""
+    status, answer = await ask(front, "POST", "/", ["SCRIPT", "LOAD", source])
+    assert (status, answer) == (200, {"result": hashlib.sha1(source.encode()).hexdigest()})
+    return str(answer["result"])
+
+
+async def test_a_script_that_locks_its_keys_is_known_by_the_hash_of_its_text(
+    front: UpstashFront, redis_url: str
+) -> None:
+    """By EVAL and SCRIPT LOAD, in a batch and a transaction, the flag counts as part of the text.
+
+    Another front before the same Redis knows it too.
+    """
+    source = FLAG + "return redis.call('INCRBY', KEYS[1], ARGV[1])"
+    sha = hashlib.sha1(source.encode()).hexdigest()
+    status, answer = await ask(front, "POST", "/", ["EVALSHA", sha, 1, "n", 2])
+    assert (status, answer["error"].split()[0]) == (400, "NOSCRIPT")
+    assert await ask(front, "POST", "/", ["EVAL", source, 1, "n", 2]) == (200, {"result": 2})
+    assert await ask(front, "POST", "/", ["evalsha", sha.upper(), 1, "n", 3]) == (200, {"result": 5})
+    beside = UpstashFront(redis_url)
+    await beside.start()
+    assert await ask(beside, "POST", "/", ["EVALSHA", sha, 1, "n", 0]) == (200, {"result": 5})
+    await beside.stop()
+    for path in ("/pipeline", "/multi-exec"):
+        batch = [["SCRIPT", "LOAD", source], ["SCRIPT", "EXISTS", sha], ["EVALSHA", sha, 1, "n", 0]]
+        expected = [{"result": sha}, {"result": [1]}, {"result": 5}]
+        assert await ask(front, "POST", path, batch) == (200, expected)
+    assert await ask(front, "POST", "/", ["SCRIPT", "FLUSH"]) == (200, {"result": "OK"})
+    assert await ask(front, "POST", "/", ["SCRIPT", "EXISTS", sha]) == (200, {"result": [0]})
+    status, answer = await ask(front, "POST", "/", ["EVALSHA", sha, 1, "n", 2])
+    assert (status, answer["error"].split()[0]) == (400, "NOSCRIPT")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "redis.call('SET', 'other', 'x')",
+        "redis.call('GET', ARGV[1])",
+        "redis.call('ZUNIONSTORE', KEYS[1], 1, 'other')",
+        "redis.pcall('MGET', KEYS[1], KEYS[2], 'other')",
+    ],
+)
+async def test_a_script_that_locks_its_keys_is_refused_every_other(front: UpstashFront, call: str) -> None:
+    """In the documentation's words; what the script did before stays, and without the flag it may."""
+    source = f"redis.call('SET', KEYS[2], 'x') return {call}"
+    refusal = (
+        "ERR Dynamic keys are not allowed in Lua scripts when 'allow-key-locking' flag is set. Key was: other"
+    )
+    for command in (
+        ["EVAL", FLAG + source],
+        ["EVALSHA", await sha_of(front, FLAG + source)],
+        ["EVAL", "#!lua flags=allow-oom,allow-key-locking\n" + source],
+    ):
+        status, answer = await ask(front, "POST", "/", [*command, 2, "k", "set", "other"])
+        assert (status, answer["error"][: len(refusal)]) == (400, refusal)
+    assert await ask(front, "POST", "/", ["MGET", "set", "other"]) == (200, {"result": ["x", None]})
+    assert (await ask(front, "POST", "/", ["EVAL", source, 2, "k", "set", "other"]))[0] == 200
+
+
+async def test_a_script_that_locks_its_keys_may_do_all_else(front: UpstashFront) -> None:
+    """Its keys by whatever way it comes to their names, and commands without keys; not empty the database."""
+    source = FLAG + (
+        "redis.call('SET', 'a' .. 'b', ARGV[1])\n"
+        "local refused = redis.pcall('flushall')\n"
+        "return {redis.call('MGET', KEYS[2], KEYS[1]), redis.call('ECHO', 'e'), #redis.call('TIME'),\n"
+        "  redis.status_reply('FINE'), redis.sha1hex(''):len(), type(refused.err)}"
+    )
+    status, answer = await ask(front, "POST", "/", ["EVAL", source, 2, "ab", "absent", "x"])
+    assert (status, answer) == (200, {"result": [[None, "x"], "e", 2, "FINE", 40, "string"]})
+    status, answer = await ask(front, "POST", "/", ["EVAL", FLAG + "\nerror('here')", 0])
+    assert (status, "user_script:3: here" in answer["error"]) == (400, True)
+
+
+async def test_only_the_first_line_has_flags(front: UpstashFront) -> None:
+    """A flag further down is none, other flags keep their meaning, and an unknown one is refused."""
+    below = "-- \n" + "-- " + FLAG + "return redis.call('SET', 'other', 'x')"
+    assert await ask(front, "POST", "/", ["EVAL", below, 0]) == (200, {"result": "OK"})
+    for flags in ("no-writes", "no-writes,allow-key-locking"):
+        source = f"#!lua flags={flags}\nreturn redis.call('SET', KEYS[1], 'x')"
+        status, answer = await ask(front, "POST", "/", ["EVAL", source, 1, "k"])
+        assert (status, "Write commands are not allowed" in answer["error"]) == (400, True)
+    status, answer = await ask(front, "POST", "/", ["EVAL", "#!lua flags=nonsense\nreturn 1", 0])
+    assert (status, answer["error"]) == (400, "ERR Unexpected flag in script shebang: nonsense")

@@ -23,6 +23,9 @@ from tests.support.worker_platform import (
 )
 
 WAIT_S = 10.0
+HYPERDRIVE: dict[str, Any] = {
+    "host": "db.test", "port": 5432, "user": "u", "password": "p", "database": "d"
+}  # fmt: skip
 
 
 class Context:
@@ -146,6 +149,16 @@ async def test_an_isolate_is_made_once(platform: Platform, env: Any) -> None:
         ({"STAKEHOLD_HSTS": "hunter2", "PORT": "hunter2"}, ["PORT", "STAKEHOLD_HSTS"]),
         ({"STAKEHOLD_LIMITS": "hunter2=1"}, ["STAKEHOLD_LIMITS"]),
         ({"HYPERDRIVE": None}, ["DATABASE_URL"]),
+        ({"HYPERDRIVE": "hunter2"}, ["HYPERDRIVE"]),
+        ({"HYPERDRIVE": SimpleNamespace(**HYPERDRIVE | {"port": "hunter2"})}, ["HYPERDRIVE"]),
+        ({"HYPERDRIVE": SimpleNamespace(**HYPERDRIVE | {"port": 0})}, ["HYPERDRIVE"]),
+        *[
+            ({"HYPERDRIVE": SimpleNamespace(**HYPERDRIVE | {lacking: None})}, ["HYPERDRIVE"])
+            for lacking in HYPERDRIVE
+        ],
+        ({"STAKEHOLD_SIGN_UP": False}, ["STAKEHOLD_SIGN_UP"]),
+        ({"STAKEHOLD_RING_EPOCH": 3, "STAKEHOLD_HSTS": True}, ["STAKEHOLD_HSTS", "STAKEHOLD_RING_EPOCH"]),
+        ({"JWT_SECRET": SimpleNamespace(get=lambda: "hunter2")}, ["JWT_SECRET"]),
         ({"REDIS_URL": "redis://:hunter2@cache.test"}, ["REDIS_URL", "UPSTASH_REDIS_REST_URL"]),
         ({"UPSTASH_REDIS_REST_TOKEN": ""}, ["UPSTASH_REDIS_REST_TOKEN"]),
     ],
