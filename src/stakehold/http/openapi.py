@@ -165,6 +165,36 @@ _LINKS: Final[dict[tuple[str, int], Json]] = {
             "operationId": "getStake",
             "description": "Read the stake.",
             "parameters": {"stakeId": "$response.body#/stakeId"},
+        },
+        **{
+            operation: {
+                "operationId": operation,
+                "description": description,
+                "parameters": {"stakeId": "$response.body#/stakeId"},
+            }
+            for operation, description in (
+                ("quoteExit", "Ask what leaving early would pay."),
+                ("cancelStake", "Take it back, as long as its grace period is not over."),
+            )
+        },
+    },
+    ("quoteExit", 200): {
+        "unstake": {
+            "operationId": "unstake",
+            "description": "Leave with what was quoted.",
+            "parameters": {"stakeId": "$response.body#/stakeId"},
+            "requestBody": {"quoteId": "$response.body#/quoteId"},
+        }
+    },
+    ("listRewards", 200): {
+        "listOlder": {
+            "operationId": "listRewards",
+            "description": "Go on where the page ends, unless `nextCursor` is null.",
+            "parameters": {
+                "from": "$response.body#/from",
+                "to": "$response.body#/to",
+                "cursor": "$response.body#/nextCursor",
+            },
         }
     },
     ("quoteStake", 200): {
@@ -207,7 +237,12 @@ _LINKS: Final[dict[tuple[str, int], Json]] = {
             "operationId": "getStake",
             "description": "Ask whether it has changed.",
             "parameters": {"stakeId": "$response.body#/id", "If-None-Match": "$response.header.ETag"},
-        }
+        },
+        "changeStake": {
+            "operationId": "changeStake",
+            "description": "Say what becomes of it, unless it has changed.",
+            "parameters": {"stakeId": "$response.body#/id", "If-Match": "$response.header.ETag"},
+        },
     },
 }
 

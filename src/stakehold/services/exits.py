@@ -341,10 +341,11 @@ def _releases_at_ms(stake: Stake, now_ms: int) -> int:
 
 
 def _require_open(stake: Stake, now_ms: int) -> None:
+    """One that has matured is told so whether settlement has come to it or not."""
+    if stake.state in ("paid_out", "renewed") or stake.status_at(now_ms) == "matured":
+        raise _refused("stake_matured")
     if stake.state != "active":
         raise _refused("stake_ended")
-    if now_ms >= stake.matures_at_ms:
-        raise _refused("stake_matured")
 
 
 def _refused(code: str) -> ConflictError:

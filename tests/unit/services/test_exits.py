@@ -12,6 +12,7 @@ from stakehold.database.idempotency import Idempotency
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.errors import ConflictError, NotFoundError, StakeholdError, ValidationError
 from stakehold.domain.ids import new_id
+from stakehold.domain.stakes import Stake
 from stakehold.domain.timestamps import DAY_MS, midnight_ms
 from stakehold.gate import Caller
 from stakehold.security.refresh_tokens import RefreshToken
@@ -238,7 +239,7 @@ async def test_leaving_and_settlement_at_one_instant(
         for answer in told:
             if isinstance(answer, BaseException):
                 assert isinstance(answer, StakeholdError), answer
-                assert answer.code in ("stake_matured", "stake_ended"), answer
+                assert answer.code == "stake_matured", answer
         books = await check_books(desk.database_url)
         assert books.paid(stake, "principal") == [AMOUNT]
 
@@ -255,3 +256,87 @@ async def test_cancel_and_unstake_at_once(desk: Any, ada: Caller) -> None:
         )
         books = await check_books(desk.database_url)
         assert books.paid(stake, "principal") == [AMOUNT]
+
+
+async def test_maturity_comes_in_the_middle_of_a_race(
+    desk: Any, ada: Caller, database_clock: DatabaseClock
+) -> None:
+    """Who was told to have left has left, and else it is paid out: the principal returns once either way."""
+    matures_ms = midnight_ms(date(2028, 3, 1))
+    for before in range(0, 20, 4):
+        await database_clock.set(START_MS)
+        stake = await _stake(desk, ada)
+        await database_clock.set(matures_ms - 1)
+        quote = await exits.quote_exit(desk.services, ada, stake, desk.deadline)
+
+        def leave(stake: UUID = stake, quote_id: str = quote.id) -> Any:
+            return exits.unstake(desk.services, ada, stake, quote_id, None, desk.deadline)
+
+        works = [leave() for _ in range(20)]
+        works.insert(before, database_clock.set(matures_ms))
+        works += [settlement.settle_user(desk.services, ada.user_id, desk.deadline) for _ in range(5)]
+        told = await asyncio.gather(*works, return_exceptions=True)
+        assert {answer.code for answer in told if isinstance(answer, StakeholdError)} <= {"stake_matured"}
+        assert not [
+            one for one in told if isinstance(one, BaseException) and not isinstance(one, StakeholdError)
+        ]
+        left = [one for one in told if isinstance(one, exits.Leaving)]
+        await settlement.settle_user(desk.services, ada.user_id, desk.deadline)
+        [(state,)] = await desk.sql("SELECT state FROM stakes WHERE id = $1", stake)
+        assert state == ("closed_early" if left else "paid_out")
+        assert [one.replayed for one in left].count(False) == (1 if left else 0)
+        books = await check_books(desk.database_url)
+        assert books.paid(stake, "principal") == [AMOUNT]
+
+
+@pytest.mark.parametrize("before", [0, 5, 10])
+async def test_an_instruction_and_settlement_at_one_instant(
+    desk: Any, ada: Caller, database_clock: DatabaseClock, before: int
+) -> None:
+    """What was taken is what happens at maturity; what comes later is refused, and nothing is half done."""
+    matures_ms = midnight_ms(date(2028, 3, 1))
+    stake = await _stake(desk, ada)
+    await database_clock.set(matures_ms - 1)
+    works: list[Any] = [
+        exits.instruct(desk.services, ada, stake, "renew_principal", lambda _: True, desk.deadline)
+        for _ in range(10)
+    ]
+    works.insert(before, database_clock.set(matures_ms))
+    works += [settlement.settle_user(desk.services, ada.user_id, desk.deadline) for _ in range(10)]
+    told = await asyncio.gather(*works, return_exceptions=True)
+    refused = [one for one in told if isinstance(one, BaseException)]
+    assert {getattr(one, "code", one) for one in refused} <= {"stake_matured"}
+    taken = [one for one in told if isinstance(one, Stake)]
+    await settlement.settle_user(desk.services, ada.user_id, desk.deadline)
+    [(state, instruction)] = await desk.sql(
+        "SELECT state, maturity_instruction FROM stakes WHERE id = $1", stake
+    )
+    expected = ("renewed", "renew_principal") if taken else ("paid_out", "payout")
+    assert (state, instruction) == expected
+    books = await check_books(desk.database_url)
+    assert len(books.paid(stake, "principal") + books.paid(stake, "renewal")) == 1
+
+
+@pytest.mark.parametrize("settled", [False, True])
+async def test_a_matured_stake_is_told_so(
+    desk: Any, ada: Caller, database_clock: DatabaseClock, settled: bool
+) -> None:
+    """Whether settlement has come to it or not: neither left, nor cancelled, nor told what to do."""
+    stake = await _stake(desk, ada)
+    matures_ms = midnight_ms(date(2028, 3, 1))
+    await database_clock.set(matures_ms - 1)
+    quote = await exits.quote_exit(desk.services, ada, stake, desk.deadline)
+    await database_clock.set(matures_ms)
+    if settled:
+        assert await settlement.settle_user(desk.services, ada.user_id, desk.deadline)
+    given = (desk.services, ada, stake)
+    for work in (
+        exits.quote_exit(*given, desk.deadline),
+        exits.unstake(*given, quote.id, None, desk.deadline),
+        exits.cancel(*given, None, desk.deadline),
+        exits.instruct(*given, "renew_all", lambda _: True, desk.deadline),
+    ):
+        with pytest.raises(ConflictError) as refused:
+            await work
+        assert refused.value.code == "stake_matured"
+    await check_books(desk.database_url)
