@@ -63,7 +63,7 @@ async def entries(
 ) -> AsyncGenerator[list[Entry], None]:
     """The entries of a statement, oldest first, in pages; they lead from the opening to the closing balances.
 
-    Raises AssertionError where they do not: a statement that does not reconcile is not to look whole.
+    Raises RuntimeError where they do not: a statement that does not reconcile is not to look whole.
     """
     running = {one.asset: [one.available_minor, one.staked_minor] for one in statement.opening}
     seq = 0
@@ -87,7 +87,8 @@ async def entries(
         if len(page) < PAGE_TRANSFERS:
             break
     closing = {one.asset: [one.available_minor, one.staked_minor] for one in statement.closing}
-    assert running == closing, "the statement does not reconcile"
+    if running != closing:
+        raise RuntimeError("the statement does not reconcile")
 
 
 def _entry(transfer: Transfer, scale: int, running: list[int]) -> Entry:
