@@ -74,8 +74,8 @@ RETURNING version
 # Without a capacity for now: the next stake sets its version's. More may be staked already than that is.
 _OPEN_USAGE = """
 INSERT INTO plan_usage (plan_id, staked_minor)
-SELECT $1::TEXT, COALESCE(sum(s.amount_minor), 0) FROM stakes s
- WHERE s.plan_id = $1::TEXT AND s.due_at IS NOT NULL
+SELECT $1::TEXT, COALESCE(sum(o.amount_minor), 0) FROM (
+   SELECT s.amount_minor FROM stakes s WHERE s.plan_id = $1::TEXT AND s.due_at IS NOT NULL FOR SHARE) o
 ON CONFLICT (plan_id) DO NOTHING
 """
 _CLOSE = """
@@ -214,7 +214,8 @@ async def insert_version(connection: Connection, plan: Plan) -> bool:
 async def open_usage(connection: Connection, plan_id: str) -> None:
     """Begin to count what is staked in a plan, from what is. In the transaction that gives it a capacity.
 
-    Serializable isolation is what keeps a stake from being made between the sum and the first count.
+    Serializable isolation is what keeps a stake from being made between the sum and the first count; and that
+    the stakes are locked, a settlement, which is not serializable, from ending one.
     """
     await connection.execute(_OPEN_USAGE, plan_id)
 

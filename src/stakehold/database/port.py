@@ -1,7 +1,7 @@
 """The database as the rest of the service sees it."""
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
@@ -34,8 +34,13 @@ class Connection(Protocol):
         """Run a statement and return its command tag."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[object]:
-        """Make the statements inside one transaction, at the database's default isolation."""
+    def transaction(
+        self, *, isolation: Literal["read_committed"] | None = None
+    ) -> AbstractAsyncContextManager[object]:
+        """Make the statements inside one transaction, at the database's default isolation.
+
+        What locks all the rows that it decides by may be `read_committed`, and meets nobody's reads then.
+        """
         ...
 
 

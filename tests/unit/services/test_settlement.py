@@ -1,6 +1,7 @@
 """Settlement on real stores: each stake is paid once, whoever settles, and whenever."""
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from stakehold.database import stake_creation
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.accrual import accrued_minor
-from stakehold.domain.errors import ConflictError
+from stakehold.domain.errors import ConflictError, StakeholdError
 from stakehold.domain.ids import new_id
 from stakehold.domain.plans import Band, Plan
+from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import midnight_ms
-from stakehold.services import settlement
+from stakehold.services import plans, settlement
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
 from tests.support.plans import make_plan, put_on_sale
@@ -339,21 +341,113 @@ async def test_it_is_settled_inside_another_transaction(people: Any, database_cl
 
 
 async def test_many_settle_at_once(people: Any, open_desk: Any, database_clock: DatabaseClock) -> None:
-    """Eight at the same time over 120 stakes of three users: each is settled exactly once."""
+    """Four machines at the same time, 240 stakes of three users: each is settled once, and none in vain."""
     desk, users = people
-    for number in range(120):
+    for number in range(240):
         instruction = ("payout", "renew_principal", "renew_all")[number % 3]
         await _stake(desk, users[number % 3], (1, 3)[number % 2], instruction, 1000 + number)
     await database_clock.set(midnight_ms(date(2027, 4, 30)))
-    counts = await asyncio.gather(*(_settle_all(desk) for _ in range(8)))
+    machines = [await open_desk() for _ in range(4)]
+    counts = await asyncio.gather(*(_settle_all(machine) for machine in machines))
+    assert [machine.services.counters.counted().get("sql_conflicts", 0) for machine in machines] == [0] * 4
     ended = await desk.sql("SELECT count(*) FROM stakes WHERE ended_at IS NOT NULL")
     assert ended == [(sum(counts),)]
     assert await desk.sql("SELECT count(*) FROM stakes WHERE due_at <= clock.now()") == [(0,)]
     books = await check_books(desk.database_url)
-    for identifier, amount, plan_days in await desk.sql(
-        "SELECT id, amount_minor, maturity_date - value_date FROM stakes WHERE state = 'paid_out'"
-    ):
-        assert books.paid(identifier, "principal") == [amount], plan_days
+    for identifier, amount in await desk.sql("SELECT id, amount_minor FROM stakes WHERE state = 'paid_out'"):
+        assert books.paid(identifier, "principal") == [amount]
+
+
+async def test_a_machine_that_dies_leaves_all_or_nothing(
+    people: Any, open_desk: Any, database_clock: DatabaseClock
+) -> None:
+    """Cut off before or after any statement of a batch and never heard of again: others do the rest, once."""
+    desk, (ada, grace, _) = people
+    await _limit(desk, 1, START, capacity_minor=10**12, user_cap_minor=10**12)
+    statements = (
+        "FROM ledger_heads", "FROM stakes", "DISTINCT ON (x.plan_id", "FROM plan_usage", "UPDATE stakes",
+        "INTO stakes",
+        "INTO transfers", "UPDATE balances", "UPDATE plan_usage", "INTO events", "COMMIT",
+    )  # fmt: skip
+    made = []
+    for number in range(4 * len(statements)):
+        instruction = ("renew_all", "renew_principal")[number % 2]
+        made.append(await _stake(desk, (ada, grace)[number % 2], 1, instruction, 10**9 + number))
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    async with PostgresProxy(desk.database_url) as proxy:
+        for statement in statements:
+            for cut in (proxy.cut_requests, proxy.cut_answers):
+                machine = await open_desk(database_url=proxy.url)
+                # Enough for every attempt: whoever dies does not come again. (Whoever only does not hear of
+                # the commit finds that it was done.)
+                cut(10**6, statement)
+                with contextlib.suppress(StakeholdError):
+                    await settlement.settle_due(
+                        machine.services, Deadline.after(machine.services.clock, 3.2), batch=1
+                    )
+                assert proxy.requests_to_cut + proxy.answers_to_cut < 10**6, statement
+                proxy.cut_nothing_more()
+    await _settle_all(desk)
+    books = await check_books(desk.database_url)
+    for number, stake in enumerate(made):
+        assert books.paid(stake, "renewal") == [10**9 + number]
+        assert len(books.paid(stake, "reward")) == 1
+
+
+async def test_a_conflict_is_run_again(people: Any, database_clock: DatabaseClock) -> None:
+    """What the database refuses with 40001, in the middle and at the commit, is done by another attempt."""
+    desk, (ada, *_) = people
+    made = [await _stake(desk, ada, amount=10**9 + number) for number in range(2)]
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    await desk.sql("CREATE SEQUENCE refusals")
+    await desk.sql(
+        "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('refusals') < 3 THEN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END IF;"
+        " RETURN NULL; END $$"
+    )
+    await desk.sql(
+        "CREATE TRIGGER refuse AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION refuse()"
+    )
+    await desk.sql(
+        "CREATE CONSTRAINT TRIGGER refuse_commit AFTER INSERT ON transfers INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    assert await _settle_all(desk) == 2
+    assert desk.services.counters.counted()["sql_conflicts"] == 2
+    books = await check_books(desk.database_url)
+    assert [books.paid(stake, "principal") for stake in made] == [[10**9], [10**9 + 1]]
+
+
+async def test_publishing_a_capacity_counts_what_settlement_leaves(
+    people: Any, open_desk: Any, database_clock: DatabaseClock
+) -> None:
+    """A plan gets its first capacity in the middle of a settlement: only what is staked after it counts."""
+    desk, (ada, grace, _) = people
+    await _stake(desk, ada)
+    await _stake(desk, grace, instruction="renew_all")
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    async with PostgresProxy(desk.database_url) as proxy:
+        machine = await open_desk(database_url=proxy.url)
+        proxy.stall_at("INTO events")
+        settling = asyncio.create_task(settlement.settle_due(machine.services, machine.deadline))
+        async with asyncio.timeout(5):
+            while not proxy.held:
+                await asyncio.sleep(0.01)
+        publishing = asyncio.create_task(
+            plans.publish(
+                desk.services,
+                make_plan(id="STK-1M", period_months=1, capacity_minor=10**12),
+                from_now=True,
+                deadline=desk.deadline,
+            )
+        )
+        async with asyncio.timeout(5):
+            while not await desk.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                await asyncio.sleep(0.01)
+        proxy.resume()
+        assert await settling == 2
+        await publishing
+    await check_books(desk.database_url)
 
 
 async def test_a_lost_answer_pays_nobody_twice(
