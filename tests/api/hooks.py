@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import httpx
 import schemathesis
 from hypothesis import strategies as st
 
@@ -89,6 +90,21 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.body = {"username": _enrol("guest").username, "password": PASSWORD}
         case "refresh":
             case.body = {"refreshToken": _enrol("guest").refresh_token}
+        case "changeStake" | "unstake" if "Authorization" in (case.headers or {}):
+            _know_stake(case)
+
+
+def _know_stake(case: schemathesis.Case) -> None:
+    """Have it be about a stake of whoever makes the call, and leave it with a quote for it."""
+    authorization = {"Authorization": case.headers["Authorization"]}
+    with httpx.Client(base_url=case.operation.base_url, headers=authorization) as client:
+        made = client.post("/api/stake", json={"amount": 1, "period": 12})
+        if made.status_code != 201:
+            return
+        stake_id = made.json()["stakeId"]
+        case.path_parameters = {"stakeId": stake_id}
+        if _id_of(case) == "unstake":
+            case.body = {"quoteId": client.post(f"/api/stake/{stake_id}/unstake/quote").json()["quoteId"]}
 
 
 _tally: Counter[str] = Counter()

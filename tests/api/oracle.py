@@ -47,6 +47,8 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
     match operation, field:
         case "listStakes", "?cursor":
             return "page" in query and "cursor" in query
+        case "createStake", "/period" | "/plan" | "/amount" if code == "quote_mismatch":
+            return "quoteId" in body
         case "createStake" | "quoteStake", "/period":
             # To a schema 12.0 is a whole number, too.
             return isinstance(body["period"], float) or (
@@ -58,7 +60,11 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
             return not amount_is_taken(_token(body["amount"]))
         case "createStake", "/quoteId":
             return code == "invalid_quote"
-        case "createStake", "Idempotency-Key":
+        case "unstake", "/quoteId":
+            return code in ("invalid_quote", "quote_mismatch")
+        case "listRewards", "?to":
+            return code == "validation_error" and _ends_before_it_begins(query)
+        case "createStake" | "unstake", "Idempotency-Key":
             return code == "idempotency_key_reused"
         case "signUp", "/username":
             return _shows_nothing(body["username"]) or not username_is_taken(body["username"])
@@ -74,6 +80,8 @@ def must_refuse(operation: str, body: Any, query: Mapping[str, Any]) -> bool:
     match operation:
         case "listStakes":
             return "page" in query and "cursor" in query
+        case "listRewards":
+            return _ends_before_it_begins(query)
         case "createStake" | "quoteStake":
             if "plan" in body:
                 known = body["plan"] in PLANS
@@ -85,6 +93,11 @@ def must_refuse(operation: str, body: Any, query: Mapping[str, Any]) -> bool:
         case "changePassword":
             return not password_length_is_taken(body["newPassword"])
     return False
+
+
+def _ends_before_it_begins(query: Mapping[str, Any]) -> bool:
+    # Dates of four-digit years are in order as text.
+    return "from" in query and "to" in query and query["to"] < query["from"]
 
 
 def _token(amount: object) -> str:
