@@ -10,6 +10,7 @@
 #   make lint    layout, lint, types, imports
 #   make bench   how fast it is, beside what it rests on (needs wrk); docs/performance.md says what it measures
 #   make bench-worker  what a request costs on Workers: bundle, import, CPU, memory, in the tests' harness
+#   make bench-settlement  how fast matured stakes are settled by four processes, killed on the way
 #   make deploy  check everything a deployment to Cloudflare Workers rests on, then deploy (docs/deploy.md);
 #                make deploy ARGS=--dry-run stops before
 #   make worker-dev  the Worker on this machine, in Cloudflare's own runtime (docs/deploy.md)
@@ -27,7 +28,7 @@ LOCK_WORKER := $(VENV)/bin/uv pip compile --python-version 3.14 --generate-hashe
 	--constraints requirements/run.txt --output-file requirements/worker.txt
 ARGS ?=
 
-.PHONY: run test coverage test-cockroach soak soak-api lint bench bench-worker deploy worker-dev smoke lock
+.PHONY: run test coverage test-cockroach soak soak-api lint bench bench-worker bench-settlement deploy worker-dev smoke lock
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -66,6 +67,9 @@ bench: $(VENV)/dev.stamp
 
 bench-worker: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m bench.worker $(ARGS)
+
+bench-settlement: $(VENV)/dev.stamp
+	$(VENV)/bin/python -m bench.settlement $(ARGS)
 
 deploy: $(VENV)/run.stamp deploy/node/node_modules
 	$(VENV)/bin/python -m deploy.deploy $(ARGS)
