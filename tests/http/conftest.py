@@ -197,7 +197,8 @@ async def service(start_service: StartService) -> Service:
 
 ROOMY = (
     "auth=1000,stake-create=1000,stake-read=1000,global=1000,"
-    "sign-up=1000,refresh=1000,account=1000,plan-read=1000,quote=1000"
+    "sign-up=1000,refresh=1000,account=1000,plan-read=1000,quote=1000,"
+    "stake-change=1000,ledger-read=1000"
 )
 
 

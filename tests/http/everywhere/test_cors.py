@@ -27,6 +27,12 @@ async def test_a_named_origin_may_call(start_service: StartService) -> None:
     assert {"authorization", "content-type", "idempotency-key", "if-none-match", "x-request-id"} <= set(
         accepted
     )
+    one = "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01"
+    preflight = await service.client.options(
+        one, headers={"Origin": ORIGIN, "Access-Control-Request-Method": "PATCH"}
+    )
+    assert "PATCH" in preflight.headers["access-control-allow-methods"]
+    assert "if-match" in preflight.headers["access-control-allow-headers"].lower().split(", ")
     for path in ("/healthz", "/api/me", "/nothing"):
         answer = await service.client.get(path, headers={"Origin": ORIGIN})
         assert answer.headers["access-control-allow-origin"] == ORIGIN

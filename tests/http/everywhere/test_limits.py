@@ -19,6 +19,12 @@ from tests.support.service import Person, Service, assert_problem
         ("POST", "/api/stake", "stake-create"),
         ("GET", "/api/stake", "stake-read"),
         ("GET", "/api/stake/nothing", "stake-read"),
+        ("POST", "/api/stake/quote", "quote"),
+        ("PATCH", "/api/stake/nothing", "stake-change"),
+        ("POST", "/api/stake/nothing/unstake/quote", "quote"),
+        ("POST", "/api/stake/nothing/unstake", "stake-change"),
+        ("POST", "/api/stake/nothing/cancel", "stake-change"),
+        ("GET", "/api/rewards", "ledger-read"),
         ("GET", "/api/plans", "plan-read"),
     ],
 )

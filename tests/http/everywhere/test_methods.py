@@ -13,7 +13,11 @@ ALLOWED = {
     "/api/me": "GET, HEAD, OPTIONS",
     "/api/me/password": "OPTIONS, POST",
     "/api/stake": "GET, HEAD, OPTIONS, POST",
-    "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01": "GET, HEAD, OPTIONS",
+    "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01": "GET, HEAD, OPTIONS, PATCH",
+    "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01/unstake/quote": "OPTIONS, POST",
+    "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01/unstake": "OPTIONS, POST",
+    "/api/stake/019a9c40-11f2-7d0b-8a55-c0ffee5eed01/cancel": "OPTIONS, POST",
+    "/api/rewards": "GET, HEAD, OPTIONS",
     "/api/plans": "GET, HEAD, OPTIONS",
     "/healthz": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
@@ -46,7 +50,8 @@ async def test_an_unknown_method_is_not_allowed(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/stake", "/api/me", "/api/plans", "/healthz", "/readyz", "/openapi.json", "/docs"]
+    "path",
+    ["/api/stake", "/api/me", "/api/rewards", "/api/plans", "/healthz", "/readyz", "/openapi.json", "/docs"],
 )
 async def test_head_is_get_without_the_body(person: Person, path: str) -> None:
     """HEAD has the status and headers of GET, the body's length included, and no body."""
