@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.service import Person
+from tests.support.plans import make_plan, put_on_sale
+from tests.support.service import Person, assert_problem
 
 UNKNOWN = "019a9c40-11f2-7d0b-8a55-c0ffee5eed01"
 
@@ -45,3 +46,71 @@ async def test_a_quote_that_is_none_is_refused(person: Person) -> None:
         answer = await person.post(f"/api/stake/{stake_id}/unstake", {"quoteId": quote})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_quote"), answer.text
         assert answer.json()["errors"][0]["pointer"] == "/quoteId"
+
+
+@pytest.mark.parametrize(
+    ("terms", "action", "code"),
+    [
+        ({"early_exit": "not_allowed"}, "unstake/quote", "early_exit_not_allowed"),
+        ({"minimum_hold_days": 1}, "unstake/quote", "minimum_hold"),
+        ({"grace_s": 0}, "cancel", "grace_period_over"),
+    ],
+)
+async def test_the_plan_decides(person: Person, terms: dict[str, object], action: str, code: str) -> None:
+    """Whether a stake can be left, when, and whether it can be taken back."""
+    await put_on_sale(person.service.database_url, make_plan(id="FIRM", **terms))
+    made = await person.post("/api/stake", {"amount": 1, "plan": "FIRM"})
+    answer = await person.post(f"{made.headers['location']}/{action}")
+    assert_problem(answer, 409, code)
+    assert (await person.get(made.headers["location"])).json()["status"] == "active"
+
+
+async def test_what_is_being_left_is_not_left_again(person: Person) -> None:
+    """While a cooldown runs it can be neither quoted, nor cancelled, nor told what to do at maturity."""
+    await put_on_sale(person.service.database_url, make_plan(id="SLOW", cooldown_s=3600))
+    made = await person.post("/api/stake", {"amount": 1, "plan": "SLOW"})
+    path = made.headers["location"]
+    quote = (await person.post(f"{path}/unstake/quote")).json()
+    left = await person.post(f"{path}/unstake", {"quoteId": quote["quoteId"]})
+    assert (left.status_code, left.json()["status"]) == (200, "unstaking")
+    assert left.json()["releasesAt"] >= quote["releasesAt"]
+    stake = (await person.get(path)).json()
+    assert (stake["status"], stake["releasesAt"]) == ("unstaking", left.json()["releasesAt"])
+    assert_problem(await person.post(f"{path}/unstake/quote"), 409, "stake_ended")
+    assert_problem(await person.post(f"{path}/cancel"), 409, "stake_ended")
+    body = {"maturityInstruction": "renew_all"}
+    assert_problem(await person.request("PATCH", path, json=body), 409, "stake_ended")
+    again = await person.post(f"{path}/unstake", {"quoteId": quote["quoteId"]})
+    assert again.json() == left.json()
+
+
+async def test_a_matured_stake_is_told_so(person: Person) -> None:
+    """Whether or not it was settled before."""
+    stake_id = await person.stake()
+    quote = (await person.post(f"/api/stake/{stake_id}/unstake/quote")).json()["quoteId"]
+    await person.service.sql("ALTER TABLE stakes DISABLE TRIGGER stakes_terms_stay")
+    await person.service.sql(
+        "UPDATE stakes SET value_date = DATE '2021-03-01', maturity_date = DATE '2022-03-01',"
+        " due_at = TIMESTAMPTZ '2022-03-01 00:00:00Z'"
+    )
+    await person.service.sql("ALTER TABLE stakes ENABLE TRIGGER stakes_terms_stay")
+    for settled in (False, True):
+        if settled:
+            assert (await person.get(f"/api/stake/{stake_id}")).json()["status"] == "paid_out"
+        for action, body in (("unstake/quote", None), ("unstake", {"quoteId": quote}), ("cancel", None)):
+            assert_problem(await person.post(f"/api/stake/{stake_id}/{action}", body), 409, "stake_matured")
+
+
+async def test_a_key_stands_for_one_request(person: Person) -> None:
+    """On each stake; with another quote for it the key is refused, and nothing happens."""
+    stakes = [await person.stake() for _ in range(2)]
+    key = {"Idempotency-Key": '"leave"'}
+    for stake_id in stakes:
+        path = f"/api/stake/{stake_id}/unstake"
+        first = second = (await person.post(f"{path}/quote")).json()["quoteId"]
+        while second == first:  # within one millisecond they are the same
+            second = (await person.post(f"{path}/quote")).json()["quoteId"]
+        answer = await person.post(path, {"quoteId": first}, headers=key)
+        assert (answer.status_code, "idempotency-replayed" in answer.headers) == (200, False)
+        again = await person.post(path, {"quoteId": second}, headers=key)
+        assert_problem(again, 422, "idempotency_key_reused")
