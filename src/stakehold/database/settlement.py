@@ -54,10 +54,10 @@ SELECT DISTINCT ON (x.plan_id, x.at_ms) x.at_ms, {PLAN_COLUMNS}
    AND (p.on_sale_until IS NULL OR p.on_sale_until > to_timestamp(0) + x.at_ms * INTERVAL '1 millisecond')
  ORDER BY x.plan_id, x.at_ms, p.version DESC
 """  # noqa: S608 - only constants are put in
-_LOCK_USAGE = """
+_USAGE = """
 SELECT u.plan_id, u.staked_minor FROM plan_usage u
  WHERE u.plan_id IN (SELECT x.plan_id FROM jsonb_to_recordset($1::JSONB) AS x (plan_id TEXT))
- ORDER BY u.plan_id FOR UPDATE
+ ORDER BY u.plan_id
 """
 # Where no stake was made since the plan has a cap, nothing is counted yet.
 _USER_USAGE = """
@@ -130,10 +130,10 @@ async def plans_on_sale_at(
     return {(row["plan_id"], row["at_ms"]): plan_of(row) for row in rows}
 
 
-async def lock_usage(connection: Connection, plan_ids: Iterable[str]) -> dict[str, int]:
-    """What is staked in each plan in minor units, where that is counted; nobody adds to it until the end."""
+async def read_usage(connection: Connection, plan_ids: Iterable[str], *, lock: bool) -> dict[str, int]:
+    """What is staked in each plan in minor units, where that is counted. With `lock` it stays that."""
     asked = _json({"plan_id": plan_id} for plan_id in sorted(set(plan_ids)))
-    rows = await connection.fetch(_LOCK_USAGE, asked)
+    rows = await connection.fetch(f"{_USAGE} FOR UPDATE" if lock else _USAGE, asked)
     return {row["plan_id"]: int(row["staked_minor"]) for row in rows}
 
 

@@ -96,7 +96,7 @@ async def settle_user_in(services: Services, connection: Connection, user_id: UU
         stakes, now_ms = await settlement.lock_due(connection, keys)
         if not stakes:
             break
-        settled += await _settle_locked(services, connection, stakes, now_ms)
+        settled += await _settle_locked(services, connection, stakes, now_ms, room_stays=True)
     return settled
 
 
@@ -124,7 +124,7 @@ async def _settle(
     *,
     of_one_user: bool = False,
 ) -> int:
-    """Settle stakes together; where that fails for one of them, the others without it."""
+    """Settle stakes together; where that fails for one of them, or for want of room, part by part."""
     try:
         return await _settle_together(services, keys, deadline, of_one_user=of_one_user)
     except OverloadedError:
@@ -164,7 +164,7 @@ async def _settle_together(
         # track of by the page: of 10,000 stakes settled by four, each batch was run three times.
         async with connection.transaction(isolation="read_committed"):
             stakes, now_ms = await take(connection, keys)
-            return await _settle_locked(services, connection, stakes, now_ms)
+            return await _settle_locked(services, connection, stakes, now_ms, room_stays=len(keys) == 1)
 
     async with services.gate.fence(users, "stakes"):
         settled = await services.run(work, deadline)
@@ -173,12 +173,16 @@ async def _settle_together(
 
 
 async def _settle_locked(
-    services: Services, connection: Connection, stakes: Sequence[Stake], now_ms: int
+    services: Services, connection: Connection, stakes: Sequence[Stake], now_ms: int, *, room_stays: bool
 ) -> int:
-    """Settle stakes that are due and locked, in the caller's transaction."""
+    """Settle stakes that are due and locked, in the caller's transaction.
+
+    With `room_stays` nobody else takes room in plans meanwhile. Otherwise who does has it, and this raises
+    asyncpg.CheckViolationError: with many stakes it would be too long that nobody can stake in those plans.
+    """
     if not stakes:
         return 0
-    settlements = await _decide(services, connection, stakes)
+    settlements = await _decide(services, connection, stakes, room_stays=room_stays)
     renewals = [settled.renewal for settled in settlements if settled.renewal]
     await stake_changes.write_changes(connection, [_change(settled) for settled in settlements])
     await stake_changes.insert_renewals(connection, renewals)
@@ -190,19 +194,22 @@ async def _settle_locked(
         clock=services.clock,
         entropy=services.entropy,
     )
-    await stake_changes.change_usage(connection, _usage_changes(settlements), renewals)
     told = [_event(services, settled, now_ms) for settled in settlements]
     await events.insert_events(connection, told, due=services.events_due)
+    # Last, since every stake that is made in a plan with a capacity waits for its row.
+    await stake_changes.change_usage(connection, _usage_changes(settlements), renewals)
     return len(settlements)
 
 
-async def _decide(services: Services, connection: Connection, stakes: Sequence[Stake]) -> list[Settlement]:
+async def _decide(
+    services: Services, connection: Connection, stakes: Sequence[Stake], *, room_stays: bool
+) -> list[Settlement]:
     """What becomes of each. A renewal that would go beyond a cap or a capacity is paid out instead."""
     wanting = [stake for stake in stakes if stake.maturity_instruction != "payout"]
     on_sale = await settlement.plans_on_sale_at(
         connection, ((stake.plan.id, stake.matures_at_ms) for stake in wanting)
     )
-    room = await _read_room(connection, stakes, on_sale)
+    room = await _read_room(connection, stakes, on_sale, stays=room_stays)
     settlements = []
     for stake in stakes:
         plan = on_sale.get((stake.plan.id, stake.matures_at_ms))
@@ -239,9 +246,13 @@ class _Room:
 
 
 async def _read_room(
-    connection: Connection, stakes: Sequence[Stake], on_sale: Mapping[tuple[str, int], Plan]
+    connection: Connection,
+    stakes: Sequence[Stake],
+    on_sale: Mapping[tuple[str, int], Plan],
+    *,
+    stays: bool,
 ) -> _Room:
-    """What is staked where there are limits. The rows of plans stay locked, or the room might be gone."""
+    """What is staked where there are limits; with `stays` until the end of the transaction."""
     limited = {plan.id for plan in on_sale.values() if plan.capacity_minor is not None}
     capped = {plan.id for plan in on_sale.values() if plan.user_cap_minor is not None}
     by_user: dict[tuple[UUID, str], int] = {}
@@ -249,7 +260,7 @@ async def _read_room(
     if limited or capped:
         await settlement.lock_ledgers(connection, {stake.user_id for stake in stakes})
     if limited:
-        by_plan = await settlement.lock_usage(connection, limited)
+        by_plan = await settlement.read_usage(connection, limited, lock=stays)
     if capped:
         keys = {(stake.user_id, stake.plan.id) for stake in stakes if stake.plan.id in capped}
         by_user = await settlement.read_user_usage(connection, keys)

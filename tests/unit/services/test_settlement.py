@@ -236,6 +236,34 @@ async def test_a_lower_limit_lets_as_many_renew_as_fit(
     await check_books(desk.database_url)
 
 
+async def test_room_that_is_taken_meanwhile_is_gone(
+    people: Any, open_desk: Any, database_clock: DatabaseClock
+) -> None:
+    """Somebody stakes what two renewals were about to: one is paid out, which makes room for the other."""
+    desk, (ada, grace, joan) = people
+    room_minor = 2 * 230136986
+    await _limit(desk, 1, START, capacity_minor=2 * 10**11 + room_minor)
+    await _stake(desk, ada, 1, "renew_all")
+    await _stake(desk, grace, 1, "renew_all")
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    async with PostgresProxy(desk.database_url) as proxy:
+        machine = await open_desk(database_url=proxy.url)
+        proxy.stall_at("INTO events")
+        settling = asyncio.create_task(settlement.settle_due(machine.services, machine.deadline))
+        async with asyncio.timeout(5):
+            while not proxy.held:
+                await asyncio.sleep(0.01)
+        # Nobody who stakes in the plan waits for a batch that is under way.
+        await _stake(desk, joan, amount=room_minor)
+        proxy.resume()
+        assert await settling == 2
+    states = sorted(
+        state for (state,) in await desk.sql("SELECT state FROM stakes WHERE user_id <> $1", joan)
+    )
+    assert states == ["active", "paid_out", "renewed"]
+    await check_books(desk.database_url)
+
+
 async def test_what_is_left_early_is_released_after_its_cooldown(
     people: Any, database_clock: DatabaseClock
 ) -> None:
