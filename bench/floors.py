@@ -185,7 +185,6 @@ async def drive_sql(task: Task) -> Result:
                     "payout",
                     AMOUNT,
                     False,
-                    False,
                 )
             except asyncpg.SerializationError:
                 continue

@@ -12,11 +12,13 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import asyncpg
 
+from bench.ledgers import Made, write_stakes
 from stakehold.database.migrate import migrate
 from stakehold.domain.ids import new_id
 from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
@@ -28,6 +30,7 @@ LIMIT_WINDOW_S = 2
 _LIMITED = ("auth", "auth-failure", "stake-create", "stake-read", "global")
 LIMITS = ",".join(f"{name}={LIMIT_QUOTA}/{LIMIT_WINDOW_S}" for name in _LIMITED)
 STAKES_A_USER = 10
+STAKE_MINOR = 1_250_000_000
 PASSWORD = "correct horse battery staple"
 _PASSWORD_HASH = "$scrypt$ln=14,r=8,p=5$c2FsdC1vZi10aGUtdGVzdA$oc9pxqeedZwatM4BKgVlJ+trExBjK2qSn5Y4yu/9VdY"
 
@@ -79,19 +82,17 @@ class Stores:
                 records=[(person.id, person.name, _PASSWORD_HASH, "active", 1) for person in people],
                 columns=("id", "username", "password_hash", "status", "epoch"),
             )
-            plan = await connection.fetchrow("SELECT id, version FROM plans WHERE period_months = 12 LIMIT 1")
-            await connection.copy_records_to_table(
-                "stakes",
-                records=[
-                    (person.id, new_id(clock, entropy), 1_250_000_000, plan["id"], plan["version"])
-                    for person in people
-                    for _ in range(STAKES_A_USER)
-                ],
-                columns=("user_id", "id", "amount_minor", "plan_id", "plan_version"),
-            )
-            await connection.execute("VACUUM ANALYZE")
         finally:
             await connection.close()
+        today = datetime.now(UTC).date()
+        await write_stakes(
+            self.postgres.url,
+            (
+                Made(person.id, STAKE_MINOR, "STK-12M", today, 12)
+                for person in people
+                for _ in range(STAKES_A_USER)
+            ),
+        )
         return people
 
 
