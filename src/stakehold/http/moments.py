@@ -16,7 +16,8 @@ def read_moment_ms(text: str, pointer: str) -> int:
     try:
         if len(text) == _DATE_CHARACTERS:
             return midnight_ms(date.fromisoformat(text))
-        moment = datetime.fromisoformat(text)
+        # RFC 3339 has its letters in either case.
+        moment = datetime.fromisoformat(text.upper())
         if moment.tzinfo is None:
             raise ValueError(text)
         since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)

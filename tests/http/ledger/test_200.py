@@ -25,7 +25,7 @@ async def test_balances_are_what_the_ledger_comes_to(person: Person) -> None:
     """Now and at any moment; before the first transfer there is nothing."""
     await _moved(person)
     expected = [{"asset": "STK", "available": "8", "staked": "10.25", "total": "18.25"}]
-    for query in ("", "?asOf=2099-01-01", "?asOf=2099-01-01T00:00:00%2B02:00"):
+    for query in ("", "?asOf=2099-01-01", "?asOf=2099-01-01t00:00:00z", "?asOf=2099-01-01T00:00:00%2B02:00"):
         answer = await person.get("/api/balances" + query)
         assert answer.status_code == 200
         assert answer.json()["items"] == expected
