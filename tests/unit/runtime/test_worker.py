@@ -223,16 +223,17 @@ async def test_a_client_that_left_is_no_fault(platform: Platform, env: Any) -> N
 
 
 async def test_the_cron_handler_looks_and_tells(platform: Platform, env: Any, front: UpstashFront) -> None:
-    """Whether the stores answer, and the counters; a store that does not is a warning."""
+    """Whether the stores answer, what was done, and the counters; a store that does not is a warning."""
     worker = worker_module("worker").Default(Context(), env)
     await worker.scheduled(None)
-    seen, counters = lines(platform)
+    seen, done, counters = lines(platform)
     assert (seen["event"], seen["level"], seen["database"], seen["redis"]) == (
         "scheduled",
         "info",
         "up",
         "up",
     )
+    assert (done["event"], done["level"], done["settled"], done["failed"]) == ("upkeep", "info", 0, None)
     assert (counters["event"], counters["counts"]["sql_connects"]) == ("counters", 1)
     await front.stop()
     env.HYPERDRIVE.port = 1
