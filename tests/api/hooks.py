@@ -17,16 +17,18 @@ import httpx
 import schemathesis
 from hypothesis import strategies as st
 
+from stakehold.domain.accounts import Scope
 from tests.api import oracle
 from tests.support.service import PASSWORD, Person, Service
 
 _SERVICE = Service(None, os.environ["DATABASE_URL"], "", {"JWT_SECRET": os.environ["JWT_SECRET"]})  # type: ignore[arg-type]
 _ENDS_SESSIONS = ("signOut", "changePassword")
+_FOR_OPERATORS = ("deposit", "withdraw")
 _TOKEN_AGE_MAX_S = 600
 
 
-def _enrol(role: str) -> Person:
-    return asyncio.run(_SERVICE.enrol(f"{role}-{uuid.uuid4().hex}"))
+def _enrol(role: str, scope: Scope = "") -> Person:
+    return asyncio.run(_SERVICE.enrol(f"{role}-{uuid.uuid4().hex}", scope=scope))
 
 
 class SignedIn:
@@ -40,6 +42,8 @@ class SignedIn:
         """An access token."""
         if _id_of(case) in _ENDS_SESSIONS:
             return _enrol("guest").token
+        if _id_of(case) in _FOR_OPERATORS:
+            return _enrol("operator", "admin").token
         if self._resident is None or time.monotonic() - self._made_at_s > _TOKEN_AGE_MAX_S:
             self._resident, self._made_at_s = _enrol("resident"), time.monotonic()
         return self._resident.token
@@ -90,6 +94,8 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
             case.body = {"username": _enrol("guest").username, "password": PASSWORD}
         case "refresh":
             case.body = {"refreshToken": _enrol("guest").refresh_token}
+        case "deposit" | "withdraw" if "Authorization" in (case.headers or {}):
+            _know_balance(case)
         case "changeStake" | "unstake" if "Authorization" in (case.headers or {}):
             _know_stake(case)
 
@@ -105,6 +111,16 @@ def _know_stake(case: schemathesis.Case) -> None:
         case.path_parameters = {"stakeId": stake_id}
         if _id_of(case) == "unstake":
             case.body = {"quoteId": client.post(f"/api/stake/{stake_id}/unstake/quote").json()["quoteId"]}
+
+
+def _know_balance(case: schemathesis.Case) -> None:
+    """Have it be about a user there is, who has something to be taken."""
+    body = {"username": _enrol("guest").username, "asset": "STK", "amount": "2", "reason": "of the tests"}
+    if _id_of(case) == "withdraw":
+        authorization = {"Authorization": case.headers["Authorization"]}
+        with httpx.Client(base_url=case.operation.base_url, headers=authorization) as client:
+            client.post("/api/admin/deposits", json=body)
+    case.body = body
 
 
 _tally: Counter[str] = Counter()

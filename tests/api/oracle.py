@@ -6,6 +6,7 @@ Written from docs/api.md alone, without the service's code, so that the two can 
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
@@ -64,7 +65,18 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
             return code in ("invalid_quote", "quote_mismatch")
         case "listRewards", "?to":
             return code == "validation_error" and _ends_before_it_begins(query)
-        case "createStake" | "unstake", "Idempotency-Key":
+        case "getBalances", "?asOf":
+            return not _is_moment(query["asOf"])
+        case "getStatement", "?from":
+            return not _is_moment(query["from"])
+        case "getStatement", "?to":
+            # Which of two moments with offsets is the earlier, this does not say.
+            return True
+        case "deposit" | "withdraw", "/asset":
+            return code == "unknown_asset" and body["asset"] != "STK"
+        case "deposit" | "withdraw", "/amount":
+            return code == "insufficient_funds" or not amount_is_taken(_token(body["amount"]))
+        case "createStake" | "unstake" | "deposit" | "withdraw", "Idempotency-Key":
             return code == "idempotency_key_reused"
         case "signUp", "/username":
             return _shows_nothing(body["username"]) or not username_is_taken(body["username"])
@@ -93,6 +105,15 @@ def must_refuse(operation: str, body: Any, query: Mapping[str, Any]) -> bool:
         case "changePassword":
             return not password_length_is_taken(body["newPassword"])
     return False
+
+
+def _is_moment(text: str) -> bool:
+    """Whether a text of the schema's form is a date, or a moment with its offset, that there is."""
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return False
+    return len(text) == len("2027-01-31") or moment.tzinfo is not None
 
 
 def _ends_before_it_begins(query: Mapping[str, Any]) -> bool:
