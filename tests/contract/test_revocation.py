@@ -70,6 +70,14 @@ async def _known_to_both(one: Process, other: Process) -> Person:
     return person
 
 
+async def _kept_on_disk(process: Process) -> None:
+    """Wait until the user's entry, which is stored behind an answer, is in Redis and in its file."""
+    async with asyncio.timeout(10):
+        while await process.service.redis("HEXISTS", (await _accounts(process))[0], "e:state") != 1:
+            await asyncio.sleep(0.01)
+    await process.service.redis_on_disk()
+
+
 async def _refused(person: Person, *processes: Process) -> None:
     """Neither reads nor writes nor refreshes by what the user had."""
     for process in processes:
@@ -170,7 +178,7 @@ async def test_a_process_that_died_before_redis_returned_revives_nobody(
     await proxy.start()
     dead, other = await start_process(proxy.url), await start_process(private_valkey.url)
     person = await _known_to_both(dead, other)
-    await other.service.redis_on_disk()
+    await _kept_on_disk(other)
     private_valkey.kill()
     await end(dead, person)
     await proxy.stop()
