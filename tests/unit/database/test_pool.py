@@ -280,7 +280,8 @@ async def test_cancelled_users_lose_nothing(
         task = asyncio.create_task(use())
         await asyncio.wait({task}, timeout=chance.random() * 0.03)
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, OverloadedError):
+        # A connection may be cut while a statement of the next fifty is in it.
+        with contextlib.suppress(asyncio.CancelledError, OverloadedError, asyncpg.PostgresConnectionError):
             await task
 
     for _ in range(6):
