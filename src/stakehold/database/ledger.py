@@ -59,6 +59,9 @@ UPDATE balances SET available_minor = balances.available_minor + x.available_min
  WHERE balances.user_id = x.user_id AND balances.asset = x.asset
 """
 
+OVERDRAWN: Final = "insufficient_funds"
+"""The code of what would move more than there is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Posting:
@@ -115,8 +118,8 @@ def overdrawn() -> ValidationError:
     """What is answered to who would move more than there is."""
     return ValidationError(
         "There is less available than the amount.",
-        code="insufficient_funds",
-        fields=(FieldError("/amount", "insufficient_funds", "More than is available."),),
+        code=OVERDRAWN,
+        fields=(FieldError("/amount", OVERDRAWN, "More than is available."),),
     )
 
 

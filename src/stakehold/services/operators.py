@@ -1,8 +1,9 @@
 """What operators do to balances: deposits, withdrawals and reversals, each with a reason, in the ledger."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from stakehold.database import balances, events, ledger, users
 from stakehold.database.callers import require_caller
 from stakehold.database.idempotency import Idempotency, claim, keep_answer
-from stakehold.database.ledger import Posting
+from stakehold.database.ledger import OVERDRAWN, Posting
 from stakehold.database.port import Connection
 from stakehold.database.stakes import database_now_ms
 from stakehold.domain import accounts as names
@@ -27,6 +28,7 @@ from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import AVAILABLE, CUSTODY, Movement, Transfer, TransferKind
 from stakehold.domain.ports import Deadline
 from stakehold.gate import Caller
+from stakehold.services import settlement
 from stakehold.services.context import Services
 from stakehold.services.orders import read_amount
 
@@ -34,6 +36,7 @@ COMMAND_LINE: Final = "cli"
 REASON_LENGTH_MAX: Final = 500
 
 Direction = Literal["deposit", "withdrawal"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ async def adjust(
             await keep_answer(connection, holder, key, msgspec.json.encode(adjusted).decode())
             return adjusted, False
 
-    return await services.run(work, deadline)
+    return await _with_all_that_matured(services, user_id, work, deadline)
 
 
 async def reverse(services: Services, username: str, seq: int, reason: str, deadline: Deadline) -> Adjusted:
@@ -156,7 +159,19 @@ async def reverse(services: Services, username: str, seq: int, reason: str, dead
             [transfer] = await _post(services, connection, user_id, movement, COMMAND_LINE, now_ms)
             return _adjusted(transfer, scale)
 
-    return await services.run(work, deadline)
+    return await _with_all_that_matured(services, user_id, work, deadline)
+
+
+async def _with_all_that_matured(
+    services: Services, user_id: UUID, work: Callable[[Connection], Awaitable[T]], deadline: Deadline
+) -> T:
+    """Run `work`; where there is too little for it, once more when what is due of the user was settled."""
+    try:
+        return await services.run(work, deadline)
+    except ValidationError as error:
+        if error.code == OVERDRAWN and await settlement.settle_user(services, user_id, deadline):
+            return await services.run(work, deadline)
+        raise
 
 
 async def _actor(connection: Connection, operator: Caller | None) -> tuple[int, str]:

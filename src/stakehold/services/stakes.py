@@ -38,6 +38,8 @@ from stakehold.services.plans import asset_of
 from stakehold.services.quotes import read_stake_quote
 
 CREATE_SCOPE = "POST /api/stake"
+_FOR_WANT = ("insufficient_funds", "user_cap_exceeded", "capacity_exceeded")
+"""The refusals that the settlement of a user's own stakes may do away with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,14 @@ async def create_stake(services: Services, caller: Caller, order: Order, deadlin
     `user_cap_exceeded`, `idempotency_in_flight`), AuthenticationError, DatabaseError.
     """
     new = await _new_stake(services, caller, order, deadline)
-    result = await services.run(lambda connection: stake_creation.create_stake(connection, new), deadline)
+
+    async def create(connection: Connection) -> Creation:
+        return await stake_creation.create_stake(connection, new)
+
+    result = await services.run(create, deadline)
+    # What has matured may be what there is too little of, or be in the way.
+    if result.outcome in _FOR_WANT and await settlement.settle_user(services, caller.user_id, deadline):
+        result = await services.run(create, deadline)
     if result.outcome == "no_plan":
         raise await no_plan(services, order, deadline)
     if result.outcome not in ("created", "replayed"):
