@@ -74,6 +74,9 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
             return True
         case "deposit" | "withdraw", "/asset":
             return code == "unknown_asset" and body["asset"] != "STK"
+        case "deposit" | "withdraw", "/reason":
+            # A line break at the very end is one that `$` in a pattern may look over.
+            return code == "invalid_reason" and body["reason"].endswith("\n")
         case "deposit" | "withdraw", "/amount":
             return code == "insufficient_funds" or not amount_is_taken(_token(body["amount"]))
         case "createStake" | "unstake" | "deposit" | "withdraw", "Idempotency-Key":

@@ -13,10 +13,11 @@ from stakehold.domain.accounts import normalise_username
 from stakehold.domain.errors import NotFoundError
 from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
+from stakehold.domain.reasons import check_reason
 from stakehold.domain.timestamps import rfc3339
 from stakehold.runtime.container import NativeContainer
 from stakehold.services.ledger import Fault, verify
-from stakehold.services.operators import REASON_LENGTH_MAX, Adjusted, Adjustment, Direction, adjust, reverse
+from stakehold.services.operators import Adjusted, Adjustment, Direction, adjust, reverse
 from stakehold.services.plans import scale_of
 
 Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
@@ -68,8 +69,13 @@ def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int])
 
 
 def _reason(text: str) -> str:
-    if not 1 <= len(text.strip()) <= REASON_LENGTH_MAX:
-        raise argparse.ArgumentTypeError(f"a reason has 1 to {REASON_LENGTH_MAX} characters")
+    try:
+        text.encode()  # what the terminal sent need not be UTF-8
+        check_reason(text)
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("A reason is text in UTF-8.") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 

@@ -27,13 +27,13 @@ from stakehold.domain.errors import (
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import AVAILABLE, CUSTODY, Movement, Transfer, TransferKind
 from stakehold.domain.ports import Deadline
+from stakehold.domain.reasons import check_reason
 from stakehold.gate import Caller
 from stakehold.services import settlement
 from stakehold.services.context import Services
 from stakehold.services.orders import read_amount
 
 COMMAND_LINE: Final = "cli"
-REASON_LENGTH_MAX: Final = 500
 
 Direction = Literal["deposit", "withdrawal"]
 T = TypeVar("T")
@@ -76,6 +76,7 @@ async def adjust(
     `operator` None: the command line. Raises NotFoundError, ValidationError (also `insufficient_funds`,
     `unknown_asset`), InsufficientScopeError.
     """
+    _require_reason(asked.reason)
     user_id = await _find_user(services, asked.username, deadline)
     scale = await services.read(lambda connection: balances.find_scale(connection, asked.asset), deadline)
     if scale is None:
@@ -125,9 +126,10 @@ async def adjust(
 async def reverse(services: Services, username: str, seq: int, reason: str, deadline: Deadline) -> Adjusted:
     """Undo a deposit or a withdrawal by a transfer the other way, from the command line.
 
-    Raises NotFoundError, ValidationError (`insufficient_funds`), ConflictError: for a transfer of another
-    kind, and for one that was reversed before.
+    Raises NotFoundError, ValidationError (also `insufficient_funds`), ConflictError: for a transfer of
+    another kind, and for one that was reversed before.
     """
+    _require_reason(reason)
     user_id = await _find_user(services, username, deadline)
 
     async def work(connection: Connection) -> Adjusted:
@@ -172,6 +174,15 @@ async def _with_all_that_matured(
         if error.code == OVERDRAWN and await settlement.settle_user(services, user_id, deadline):
             return await services.run(work, deadline)
         raise
+
+
+def _require_reason(text: str) -> None:
+    try:
+        check_reason(text)
+    except ValueError as error:
+        raise ValidationError(
+            "The reason is not valid.", fields=(FieldError("/reason", "invalid_reason", str(error)),)
+        ) from None
 
 
 async def _actor(connection: Connection, operator: Caller | None) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.service import Person, Service
+from tests.support.service import Person, Service, assert_field, assert_problem
 
 
 async def _operator(service: Service) -> Person:
@@ -58,6 +58,23 @@ async def test_what_is_not_right_moves_nothing(person: Person) -> None:
     ):
         answer = await operator.post(f"/api/admin/{path}", {**_body(person, "1"), **change})
         assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert (await person.get("/api/ledger")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [
+        ("reason", "a\0b"), ("reason", "a\nb"), ("reason", "a\n"), ("reason", "a\u0085b"),
+        ("reason", " \u2003"), ("reason", "x" * 501),
+        ("asset", "\0"), ("asset", "ST\0K"), ("asset", "stk"), ("asset", "S" * 33),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["deposits", "withdrawals"])
+async def test_text_that_cannot_be_kept_is_named(person: Person, path: str, field: str, text: str) -> None:
+    """Control characters, blanks alone, more than is kept, and what names no asset: 422; nothing moves."""
+    operator = await _operator(person.service)
+    answer = await operator.post(f"/api/admin/{path}", {**_body(person, "1"), field: text})
+    assert_field(assert_problem(answer, 422, "validation_error"), f"/{field}")
     assert (await person.get("/api/ledger")).json()["items"] == []
 
 

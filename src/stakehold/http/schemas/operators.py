@@ -5,19 +5,31 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from stakehold.domain.reasons import REASON_CHARACTERS_MAX, REASON_PATTERN
 from stakehold.http.schemas.accounts import Username
-from stakehold.http.schemas.base import USER_ID_EXAMPLE, Amount, Asset, Body, Moment, Reply
+from stakehold.http.schemas.base import PLAN_ID_PATTERN, USER_ID_EXAMPLE, Amount, Asset, Body, Moment, Reply
 from stakehold.http.schemas.ledger import Hash, Kind, Seq
 from stakehold.http.schemas.stakes import AmountToLock
+
+# The pattern is for readers: domain/reasons.py holds the text to it, to the last character.
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=REASON_CHARACTERS_MAX,
+        description="Kept in the ledger for ever. No control characters, and not only blanks.",
+        extra_json_schema={"pattern": REASON_PATTERN},
+    ),
+]
 
 
 class Adjust(Body):
     """Move an amount for a user, and say why."""
 
     username: Username
-    asset: Annotated[str, Meta(min_length=1, max_length=32, description="What the amount is counted in.")]
+    asset: Annotated[str, Meta(description="What the amount is counted in.", pattern=PLAN_ID_PATTERN)]
     amount: AmountToLock
-    reason: Annotated[str, Meta(min_length=1, max_length=500, description="Kept in the ledger for ever.")]
+    reason: Reason
 
 
 class Adjusted(Reply):
