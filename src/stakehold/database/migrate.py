@@ -187,15 +187,23 @@ async def _make_serializable_the_default(connection: Any) -> None:
     await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
 
 
+_RACES = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateTableError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.SerializationError,
+)
+
+
 async def _again_on_race(connection: Any, statement: str, *arguments: str) -> Any:
     """Run a statement; again when another `migrate` did the same at the same moment.
 
     In PostgreSQL two CREATE TABLE IF NOT EXISTS at once can both find no table, and the second then meets the
-    first's entry in the catalogue.
+    first's entries in the catalogue, those of the table or of the type of its rows.
     """
     for _ in range(BOOTSTRAP_ATTEMPTS_MAX - 1):
         try:
             return await connection.fetchval(statement, *arguments)
-        except (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.SerializationError):
+        except _RACES:
             await asyncio.sleep(POLL_S)
     return await connection.fetchval(statement, *arguments)

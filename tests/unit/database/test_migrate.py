@@ -192,3 +192,22 @@ async def test_a_race_that_does_not_end_is_told(
         assert tries == 2 + module.BOOTSTRAP_ATTEMPTS_MAX
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("sqlstate", ["23505", "42P07", "42710", "40001"])
+async def test_a_race_is_run_again(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch, sqlstate: str
+) -> None:
+    """Whichever entry of the other's in the catalogue it meets: of the index, the table, or its type."""
+    monkeypatch.setattr(module, "POLL_S", 0.001)
+    connection = await asyncpg.connect(empty_database_url)
+    try:
+        await connection.execute("CREATE SEQUENCE tries")
+        await connection.execute(
+            "CREATE FUNCTION meet() RETURNS INT8 LANGUAGE plpgsql AS $$ BEGIN"
+            f" IF nextval('tries') < 3 THEN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END IF;"
+            " RETURN currval('tries'); END $$"
+        )
+        assert await module._again_on_race(connection, "SELECT meet()") == 3
+    finally:
+        await connection.close()
