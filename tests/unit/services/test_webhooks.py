@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,11 +17,15 @@ from stakehold.database import events
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
+from stakehold.gate import Caller
 from stakehold.runtime.webhook_sender import AiohttpWebhookSender
+from stakehold.security.refresh_tokens import RefreshToken
 from stakehold.security.webhooks import WebhookSigner
+from stakehold.services import exits, stakes
+from stakehold.services.orders import Order
 from stakehold.services.webhooks import NotDeliveredError, Webhook, deliver_due
 from tests.support.receiver import KEY, Received, Receiver, running_receiver
-from tests.unit.services.conftest import Desk, OpenDesk
+from tests.unit.services.conftest import PASSWORD, Desk, OpenDesk
 
 USER = UUID(int=9)
 PREVIOUS = bytes(reversed(KEY))
@@ -141,17 +146,25 @@ async def test_what_is_not_2xx_is_tried_again(
     assert len(receiver.received) == 1
 
 
+async def test_what_is_done_with_a_stake_is_told(desk: Desk, webhook: Webhook, receiver: Receiver) -> None:
+    """Where there is a webhook: that it was made, and that it was taken back."""
+    desk.services = replace(desk.services, events_due=True)
+    await desk.add_user()
+    token = RefreshToken.decode((await desk.sign_in(PASSWORD)).refresh)
+    caller = Caller(token.user_id, str(token.session_id), 1)
+    made = await stakes.create_stake(desk.services, caller, Order(b"1", period_months=12), desk.deadline)
+    await exits.cancel(desk.services, caller, made.stake_id, None, desk.deadline)
+    assert await deliver(desk, webhook) == 2
+    told = {received.json()["type"]: received.json()["data"]["stakeId"] for received in receiver.received}
+    assert told == {"stake.created": str(made.stake_id), "stake.cancelled": str(made.stake_id)}
+
+
 async def test_410_ends_it_at_once(desk: Desk, webhook: Webhook, receiver: Receiver) -> None:
     """The receiver wants no more of it."""
     await write(desk, 1)
     receiver.answers(410)
     assert await deliver(desk, webhook) == 0
     assert await states(desk) == [(1, False, True, False, "status 410")]
-
-
-DATE: Callable[[int], str] = lambda seconds: format_datetime(  # noqa: E731
-    datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True
-)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +177,9 @@ DATE: Callable[[int], str] = lambda seconds: format_datetime(  # noqa: E731
         ("soon", 4, 6),
         ("٣", 4, 6),
         ("1e9", 4, 6),
-        (DATE(3600), 3500, 3610),
-        (DATE(-3600), 4, 6),
-        (DATE(86400 * 30), 86390, 86400),
+        (3600, 3500, 3610),
+        (-3600, 4, 6),
+        (86400 * 30, 86390, 86400),
     ],
     ids=[
         "seconds",
@@ -182,9 +195,11 @@ DATE: Callable[[int], str] = lambda seconds: format_datetime(  # noqa: E731
     ],
 )
 async def test_a_receiver_may_ask_for_time(
-    desk: Desk, webhook: Webhook, asked: str, least_s: float, most_s: float, receiver: Receiver
+    desk: Desk, webhook: Webhook, asked: str | int, least_s: float, most_s: float, receiver: Receiver
 ) -> None:
     """`Retry-After` in seconds or as a date lengthens the delay, to a day at most; nonsense does nothing."""
+    if isinstance(asked, int):
+        asked = format_datetime(datetime.now(UTC) + timedelta(seconds=asked), usegmt=True)
     await write(desk, 1)
     receiver.answers(503, {"Retry-After": asked})
     await deliver(desk, webhook)
