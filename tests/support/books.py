@@ -33,10 +33,15 @@ async def check_books(database_url: str) -> Books:
     """Assert that they are right, and return what they say."""
     connection = await asyncpg.connect(database_url)
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _check(connection)
+        return await check_books_in(connection)
     finally:
         await connection.close()
+
+
+async def check_books_in(connection: asyncpg.Connection) -> Books:  # type: ignore[type-arg]
+    """The same by a connection there is."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return await _check(connection)
 
 
 async def _check(connection: asyncpg.Connection) -> Books:  # type: ignore[type-arg]

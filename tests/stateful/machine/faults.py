@@ -1,11 +1,14 @@
 """Stores between the service and the real ones, which fail when told: this statement so, that trip so."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeVar
+
+import asyncpg
 
 from stakehold.database.pool import Pool
 from stakehold.database.port import Connection, Record
@@ -145,8 +148,18 @@ class _FaultyConnection:
     async def execute(self, statement: str, /, *arguments: object) -> str:
         return await self._run(lambda: self._connection.execute(statement, *arguments))
 
-    def transaction(self) -> Any:
-        return self._connection.transaction()
+    @asynccontextmanager
+    async def transaction(self, **options: Any) -> AsyncIterator[None]:
+        """The connection's own, whose commit is a statement like others: what befalls them befalls it."""
+        transaction: Any = self._connection.transaction(**options)
+        await transaction.start()
+        try:
+            yield
+            await self._run(transaction.commit)
+        except BaseException:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await transaction.rollback()
+            raise
 
     async def _run(self, statement: Callable[[], Awaitable[T]]) -> T:
         fault, late = self._database.fate.next_statement()

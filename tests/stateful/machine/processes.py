@@ -35,7 +35,7 @@ ROOMY: Final = ",".join(
     f"{name}=1000000"
     for name in (
         "auth", "stake-create", "stake-read", "global", "sign-up", "refresh", "account", "plan-read",
-        "auth-failure",
+        "auth-failure", "quote", "stake-change", "ledger-read", "statement", "admin",
     )
 )  # fmt: skip
 
@@ -78,6 +78,8 @@ class World:
         self.stores = stores
         self.proxy = proxy
         self.clock = ManualClock()
+        self.settings: dict[str, str] = {}
+        """What processes are told beside the stores and limits."""
         self._service_factory = service_factory
         self._limits = limits
         self._started = 0
@@ -112,6 +114,7 @@ class World:
                 "REDIS_URL": self.stores.urls.redis,
                 "STAKEHOLD_PROCESSES": "1",
                 "STAKEHOLD_LIMITS": self._limits,
+                **self.settings,
             },
             clock=self.clock,
             entropy=entropy,

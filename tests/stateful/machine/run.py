@@ -7,9 +7,8 @@ from typing import Final
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from tests.stateful.machine.limits import LimitsMachine
 from tests.stateful.machine.processes import ROOMY, ServiceFactory, World, build_service
 from tests.stateful.machine.rules import ServiceMachine
 from tests.stateful.machine.stores import Stores, StoreUrls
@@ -33,7 +32,7 @@ def run_machine(
     seed: int,
     steps: int = STEPS,
     shrink: bool = True,
-    machine: type[ServiceMachine] | type[LimitsMachine] = ServiceMachine,
+    machine: type[RuleBasedStateMachine] = ServiceMachine,
     limits: str = ROOMY,
 ) -> None:
     """Run `max_examples` of at most `steps` rules each, drawn from `seed`.

@@ -189,6 +189,11 @@ class Stores:
         assert isinstance(found, list)
         return sorted(key for key in found if isinstance(key, bytes))
 
+    @property
+    def sql(self) -> Any:
+        """The connection to the database."""
+        return self._sql
+
     async def users(self) -> dict[str, UserRow]:
         """All there is in the database, by username."""
         stakes, sessions, keys = await self._stakes(), await self._sessions(), await self._keys()
