@@ -1,7 +1,5 @@
 """Balances, the ledger and statements over HTTP. Nothing of it is cached: it is what money is decided by."""
 
-import csv
-import io
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
@@ -14,6 +12,7 @@ from stakehold.domain.ledger import Transfer
 from stakehold.domain.money import format_amount
 from stakehold.domain.timestamps import rfc3339
 from stakehold.http.call import NO_STORE, Answer, Call, StreamedAnswer, json_answer
+from stakehold.http.csv_rows import encode_rows, text_cell
 from stakehold.http.moments import read_moment_ms
 from stakehold.http.schemas.ledger import (
     BalanceItem,
@@ -38,7 +37,6 @@ _CSV_COLUMNS = (
     "seq", "createdAt", "kind", "asset", "availableChange", "stakedChange", "available", "staked", "stakeId",
     "actor", "reason",
 )  # fmt: skip
-_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,27 +129,21 @@ async def _json_pieces(call: Call, statement: Statement) -> AsyncGenerator[bytes
 
 
 async def _csv_pieces(call: Call, statement: Statement) -> AsyncGenerator[bytes, None]:
-    yield _rows([_CSV_COLUMNS]) + _rows(
-        _balance_row("opening", statement.from_ms, one) for one in statement.opening
-    )
+    opening = [_balance_row("opening", statement.from_ms, one) for one in statement.opening]
+    yield encode_rows([_CSV_COLUMNS, *opening])
     async for page in _pages(call, statement):
-        yield _rows(_entry_row(_entry(one)) for one in page)
-    yield _rows(_balance_row("closing", statement.until_ms, one) for one in statement.closing)
+        yield encode_rows(_entry_row(_entry(one)) for one in page)
+    yield encode_rows(_balance_row("closing", statement.until_ms, one) for one in statement.closing)
 
 
 def _pages(call: Call, statement: Statement) -> AsyncGenerator[list[Entry], None]:
     return statements.entries(call.container.services, call.signed_in(), statement, call.piece_deadline)
 
 
-def _rows(rows: object) -> bytes:
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\r\n").writerows(rows)  # type: ignore[arg-type]
-    return written.getvalue().encode()
-
-
 def _balance_row(kind: str, at_ms: int, balance: Balance) -> tuple[str, ...]:
     item = _balance(balance)
-    return ("", rfc3339(at_ms), kind, item.asset, "", "", item.available, item.staked, "", "", "")
+    asset = text_cell(item.asset)
+    return ("", rfc3339(at_ms), kind, asset, "", "", item.available, item.staked, "", "", "")
 
 
 def _entry_row(entry: StatementEntry) -> tuple[str, ...]:
@@ -159,20 +151,15 @@ def _entry_row(entry: StatementEntry) -> tuple[str, ...]:
         str(entry.seq),
         entry.created_at,
         entry.kind,
-        _text(entry.asset),
+        text_cell(entry.asset),
         entry.available_change,
         entry.staked_change,
         entry.available,
         entry.staked,
         entry.stake_id or "",
-        _text(entry.actor),
-        _text(entry.reason or ""),
+        text_cell(entry.actor),
+        text_cell(entry.reason or ""),
     )
-
-
-def _text(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula. Amounts are left as they are: a number may begin so."""
-    return "'" + cell if cell.startswith(_BEGINS_A_FORMULA) else cell
 
 
 def _balance(balance: Balance) -> BalanceItem:
