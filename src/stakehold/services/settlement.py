@@ -86,20 +86,6 @@ async def settle_user(services: Services, user_id: UUID, deadline: Deadline) -> 
     return was_due
 
 
-async def settle_user_in(services: Services, connection: Connection, user_id: UUID) -> int:
-    """The same inside a transaction of the caller's, who holds the user's fence and has locked nothing yet.
-
-    Nothing of the user's that is due then is left out. Returns how many stakes were settled.
-    """
-    settled = 0
-    while keys := await settlement.find_due_of(connection, user_id, BATCH_STAKES_MAX):
-        stakes, now_ms = await settlement.lock_due(connection, keys)
-        if not stakes:
-            break
-        settled += await _settle_locked(services, connection, stakes, now_ms, room_stays=True)
-    return settled
-
-
 async def _find(services: Services, batch: int, aside: Aside, deadline: Deadline) -> list[Key]:
     """All that is due, or where that is too much a batch of one bucket: others likely draw another."""
     each = batch // settlement.BUCKETS + 1 + len(aside)

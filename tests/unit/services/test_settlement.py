@@ -341,33 +341,6 @@ async def test_what_another_holds_is_left_alone_and_looked_at_again(
     assert (books.paid(held, "principal"), books.paid(free, "principal")) == ([10**11], [10**11])
 
 
-async def test_it_is_settled_inside_another_transaction(people: Any, database_clock: DatabaseClock) -> None:
-    """All that is due of the user, terms that passed meanwhile included; undone with what it is part of."""
-    desk, (ada, grace, _) = people
-    await _stake(desk, ada, 1, "renew_all")
-    await _stake(desk, grace)
-    await database_clock.set(midnight_ms(date(2027, 5, 1)))
-    balance = "SELECT available_minor FROM balances WHERE user_id = $1"
-
-    async def settle(*, undo: bool) -> int:
-        async def work(connection: Any) -> int:
-            async with connection.transaction():
-                settled = await settlement.settle_user_in(desk.services, connection, ada)
-                if undo:
-                    raise ConflictError("undone")
-                return settled
-
-        return await desk.services.run(work, desk.deadline)  # type: ignore[no-any-return]
-
-    with pytest.raises(ConflictError):
-        await settle(undo=True)
-    assert await desk.sql("SELECT count(*) FROM stakes") == [(2,)]
-    assert await settle(undo=False) == 3
-    assert await settle(undo=False) == 0
-    assert await desk.sql(balance, grace) == [(0,)]
-    await check_books(desk.database_url)
-
-
 async def test_many_settle_at_once(people: Any, open_desk: Any, database_clock: DatabaseClock) -> None:
     """Four machines at the same time, 240 stakes of three users: each is settled once, and none in vain."""
     desk, users = people
