@@ -13,7 +13,7 @@ import pytest
 from stakehold.database import stake_creation
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.accrual import accrued_minor
-from stakehold.domain.errors import ConflictError, StakeholdError
+from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ids import new_id
 from stakehold.domain.plans import Band, Plan
 from stakehold.domain.ports import Deadline
