@@ -79,7 +79,8 @@ async def list_rewards(
         with contextlib.suppress(Exception):
             await settlement.settle_user(services, caller.user_id, deadline)
     today = utc_date(await services.read(plans.now_ms, deadline))
-    days = Days(query.start, query.end or today + timedelta(1))
+    # Of days that have not begun there is none up to today.
+    days = Days(query.start, query.end or max(query.start, today + timedelta(1)))
     if query.before is not None:
         found = await _read(services, caller, days, query.before, query.limit + 1, deadline)
         items = [StakeRewards(stake, rewards_of(stake, days, today)) for stake in found[: query.limit]]

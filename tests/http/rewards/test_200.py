@@ -32,6 +32,15 @@ async def test_who_has_no_stakes_has_no_rewards(person: Person) -> None:
     }
 
 
+async def test_a_range_that_has_not_begun_is_empty(person: Person) -> None:
+    """It ends where it begins, and not before."""
+    await person.stake()
+    for first in ("2099-01-01", "9999-12-31"):
+        page = await _rewards(person, f"?from={first}")
+        assert (page["from"], page["to"]) == (first, first)
+        assert page["totals"] == [{"asset": "STK", **NOTHING}]
+
+
 async def test_a_stake_that_was_paid(person: Person) -> None:
     """The whole of it, and parts that add up, in plain decimals of the asset."""
     stake_id = await person.stake(amount=1000, period=12)

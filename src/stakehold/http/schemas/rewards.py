@@ -72,7 +72,7 @@ class ListRewards(msgspec.Struct, frozen=True, forbid_unknown_fields=True, renam
         Annotated[
             date,
             Meta(
-                description="The first day after it, not before `from`; without it today is the last.",
+                description="The first day after it, not before `from`; without it the day after today.",
                 extra_json_schema={"maxLength": 10},
             ),
         ]
