@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from stakehold.database.port import Connection
-from stakehold.domain.errors import FieldError, ValidationError
+import asyncpg
+
+from stakehold.database.port import Connection, RunAgainError
+from stakehold.domain.errors import ConflictError, FieldError, ValidationError
 
 _CLAIM = """
 INSERT INTO idempotency (user_id, scope, key, body_hash, expires_at)
@@ -35,14 +37,18 @@ class Idempotency:
 async def claim(connection: Connection, user_id: UUID, idempotency: Idempotency | None) -> str | None:
     """Take a key at the beginning of the caller's transaction: None for a new one, else what was answered.
 
-    Of two that race the second waits for the first. Raises ValidationError (`idempotency_key_reused`) where
-    the key stands for another body.
+    Of two that race the second waits for the first. Raises RunAgainError when the wait outlived the
+    statement's timeout, which becomes ConflictError (`idempotency_in_flight`) when there is no time to run
+    again; ValidationError (`idempotency_key_reused`) where the key stands for another body.
     """
     if idempotency is None:
         return None
     of_key = (user_id, idempotency.scope, idempotency.key)
-    if await connection.fetchval(_CLAIM, *of_key, idempotency.body_hash) is not None:
-        return None
+    try:
+        if await connection.fetchval(_CLAIM, *of_key, idempotency.body_hash) is not None:
+            return None
+    except asyncpg.QueryCanceledError as error:
+        raise RunAgainError(in_flight()) from error
     kept = await connection.fetchrow(_FIND, *of_key)
     if kept is None or kept["body_hash"] != idempotency.body_hash or kept["answer"] is None:
         raise key_reused()
@@ -56,6 +62,13 @@ async def keep_answer(
     """Keep the JSON that is answered, at the end of the same transaction."""
     if idempotency is not None:
         await connection.execute(_KEEP, user_id, idempotency.scope, idempotency.key, answer)
+
+
+def in_flight() -> ConflictError:
+    """What is answered while the first request with a key is not done."""
+    return ConflictError(
+        "A request with this Idempotency-Key is under way.", code="idempotency_in_flight", retry_after_s=1
+    )
 
 
 def key_reused() -> ValidationError:

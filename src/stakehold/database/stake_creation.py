@@ -7,9 +7,9 @@ from uuid import UUID
 
 import asyncpg
 
-from stakehold.database.idempotency import Idempotency
+from stakehold.database.idempotency import Idempotency, in_flight
 from stakehold.database.port import Connection, Record, RunAgainError
-from stakehold.domain.errors import ConflictError, DatabaseError
+from stakehold.domain.errors import DatabaseError
 from stakehold.domain.money import format_amount
 from stakehold.domain.stakes import MaturityInstruction
 
@@ -327,11 +327,11 @@ async def create_stake(connection: Connection, new: NewStake) -> Creation:
     except asyncpg.QueryCanceledError as error:
         if new.idempotency is None:
             raise
-        raise RunAgainError(_in_flight()) from error
+        raise RunAgainError(in_flight()) from error
     if row is None:
         return Creation("disabled", None)
     if row["outcome"] == "again":
-        raise RunAgainError(_in_flight() if new.idempotency else _unsettled())
+        raise RunAgainError(in_flight() if new.idempotency else _unsettled())
     bounds = (int(row[name]) for name in ("minimum_minor", "maximum_minor", "step_minor"))
     return Creation(row["outcome"], row["stake_id"], *bounds)
 
@@ -356,12 +356,6 @@ async def _run(connection: Connection, new: NewStake) -> Record | None:
         format_amount(new.amount_minor, choice.scale),
         new.event_due,
         *((key.scope, key.key, key.body_hash) if key else ()),
-    )
-
-
-def _in_flight() -> ConflictError:
-    return ConflictError(
-        "A request with this Idempotency-Key is under way.", code="idempotency_in_flight", retry_after_s=1
     )
 
 

@@ -57,6 +57,7 @@ OPERATIONS = (
             "stake_matured",
             "stake_ended",
             "idempotency_key_reused",
+            "idempotency_in_flight",
         ),
     ),
     Operation(
@@ -72,6 +73,13 @@ OPERATIONS = (
         fences=("stakes",),
         idempotent=True,
         outcomes=(Outcome(200, "Cancelled.", StakeLeft, ("Idempotency-Replayed",)),),
-        problems=("not_found", "grace_period_over", "stake_matured", "stake_ended", "idempotency_key_reused"),
+        problems=(
+            "not_found",
+            "grace_period_over",
+            "stake_matured",
+            "stake_ended",
+            "idempotency_key_reused",
+            "idempotency_in_flight",
+        ),
     ),
 )

@@ -16,7 +16,9 @@ from stakehold.http.schemas.ledger import (
 from stakehold.http.schemas.operators import Adjust, Adjusted
 
 _ADJUSTED = ("Idempotency-Replayed",)
-_PROBLEMS = ("not_found", "unknown_asset", "insufficient_funds", "idempotency_key_reused")
+_PROBLEMS = (
+    "not_found", "unknown_asset", "insufficient_funds", "idempotency_key_reused", "idempotency_in_flight"
+)  # fmt: skip
 
 OPERATIONS = (
     Operation(
