@@ -4,18 +4,23 @@ Pages are read one by one, no further than the last transfer there was at the be
 of any length takes little memory, and what is added meanwhile is not half in it.
 """
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from stakehold.database import balances, ledger
 from stakehold.database.balances import Balance
+from stakehold.database.stakes import database_now_ms
 from stakehold.domain.ledger import AVAILABLE, Transfer, fold, is_stake_account
 from stakehold.domain.ports import Deadline
 from stakehold.gate import Caller
+from stakehold.services import settlement
 from stakehold.services.context import Services
 
 PAGE_TRANSFERS: Final = 500
+FINAL_AFTER_MS: Final = 60_000
+"""A transfer is of the moment its transaction began, and can be written this much later at the most."""
 
 
 @dataclass(slots=True)
@@ -32,10 +37,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement that was begun: its bounds in milliseconds, and the balances when it opens and closes."""
+    """A statement that was begun: its bounds in milliseconds, and the balances when it opens and closes.
+
+    `final`: no transfer can be added to it any more.
+    """
 
     from_ms: int
     until_ms: int
+    final: bool
     last_seq: int
     opening: list[Balance]
     closing: list[Balance]
@@ -44,7 +53,11 @@ class Statement:
 async def open_statement(
     services: Services, caller: Caller, from_ms: int, until_ms: int, deadline: Deadline
 ) -> Statement:
-    """Begin a statement of [from_ms, until_ms)."""
+    """Begin a statement of [from_ms, until_ms), with all that was due settled before."""
+    # Whatever goes wrong here the loop meets as well, and logs.
+    with contextlib.suppress(Exception):
+        await settlement.settle_user(services, caller.user_id, deadline)
+    now_ms = await services.read(database_now_ms, deadline)
     head = await services.read(lambda connection: ledger.get_head(connection, caller.user_id), deadline)
 
     async def at(moment_ms: int) -> list[Balance]:
@@ -55,7 +68,14 @@ async def open_statement(
     opening, closing = await at(from_ms), await at(until_ms)
     known = {balance.asset for balance in opening}
     opening += [Balance(one.asset, one.scale, 0, 0) for one in closing if one.asset not in known]
-    return Statement(from_ms, until_ms, head.seq, sorted(opening, key=lambda one: one.asset), closing)
+    return Statement(
+        from_ms,
+        until_ms,
+        until_ms <= now_ms - FINAL_AFTER_MS,
+        head.seq,
+        sorted(opening, key=lambda one: one.asset),
+        closing,
+    )
 
 
 async def entries(

@@ -7,8 +7,13 @@ from uuid import UUID
 import pytest
 
 from stakehold.gate import Caller
-from stakehold.services import statements
+from stakehold.security.refresh_tokens import RefreshToken
+from stakehold.services import stakes, statements
+from stakehold.services.orders import Order
 from stakehold.services.statements import Statement
+from tests.support.database_clock import DatabaseClock
+from tests.support.fakes import ManualClock
+from tests.unit.services.conftest import PASSWORD
 
 MANY, FEW = 100_000, 2_000
 FIRST_MS = 1_800_000_000_000
@@ -90,3 +95,34 @@ async def test_one_that_does_not_reconcile_breaks_off(ada: tuple[Any, Caller]) -
     await desk.sql("UPDATE transfers SET amount_minor = 4 WHERE seq = 1999")
     with pytest.raises(RuntimeError, match="reconcile"):
         await _read(desk, caller, statement)
+
+
+async def test_a_statement_is_final_when_nothing_can_be_added(
+    open_desk: Any, database_clock: DatabaseClock, clock: ManualClock
+) -> None:
+    """A minute after its end, by the database's clock: no transaction is as old as that."""
+    await database_clock.set(FIRST_MS)
+    desk = await open_desk(clock=clock)
+    await desk.add_user("ada")
+    [(user_id,)] = await desk.sql("SELECT id FROM users")
+    caller = Caller(UUID(str(user_id)), "", 1)
+    for until_ms, final in ((FIRST_MS - 60_000, True), (FIRST_MS - 59_999, False), (FIRST_MS + 1, False)):
+        statement = await statements.open_statement(desk.services, caller, 0, until_ms, desk.deadline)
+        assert statement.final == final
+
+
+async def test_what_is_due_is_on_the_statement(
+    open_desk: Any, database_clock: DatabaseClock, clock: ManualClock
+) -> None:
+    """Who asks for a statement of a time in which a stake matured sees it paid, whenever settlement runs."""
+    await database_clock.set(clock.now_ms())
+    desk = await open_desk(clock=clock)
+    await desk.add_user("maria")
+    token = RefreshToken.decode((await desk.sign_in(PASSWORD)).refresh)
+    caller = Caller(token.user_id, str(token.session_id), 1)
+    await stakes.create_stake(desk.services, caller, Order(b"1", period_months=1), desk.deadline)
+    clock.advance(40 * 86_400)
+    await database_clock.advance(40 * 86_400)
+    until_ms = clock.now_ms() + 1
+    statement = await statements.open_statement(desk.services, caller, 0, until_ms, desk.deadline)
+    assert [one.staked_minor for one in statement.closing] == [0]

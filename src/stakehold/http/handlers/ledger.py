@@ -117,6 +117,7 @@ async def _json_pieces(call: Call, statement: Statement) -> AsyncGenerator[bytes
     head = {
         "from": rfc3339(statement.from_ms),
         "to": rfc3339(statement.until_ms),
+        "final": statement.final,
         "opening": [_balance(one) for one in statement.opening],
         "closing": [_balance(one) for one in statement.closing],
     }

@@ -161,6 +161,7 @@ class Statement(Reply):
 
     from_: Annotated[Moment, Meta(description="The first moment of it.")] = msgspec.field(name="from")
     to: Annotated[Moment, Meta(description="The first moment after it.")]
+    final: Annotated[bool, Meta(description="Whether nothing can be added to it any more.")]
     opening: Annotated[list[BalanceItem], Meta(description="By asset.")]
     closing: Annotated[list[BalanceItem], Meta(description="By asset.")]
     entries: Annotated[list[StatementEntry], Meta(description="Oldest first.")]
@@ -196,6 +197,7 @@ EXAMPLES = (
     Statement(
         from_="2026-11-01T00:00:00.000Z",
         to="2026-12-01T00:00:00.000Z",
+        final=False,
         opening=[BalanceItem(asset="STK", available="0", staked="0", total="0")],
         closing=[BalanceItem(asset="STK", available="0", staked="1000", total="1000")],
         entries=[
