@@ -68,6 +68,7 @@ INSERT INTO events (user_id, id, type, payload, created_at, due_at)
 SELECT x.user_id, x.id, x.type, x.payload, now(), CASE WHEN $2::BOOL THEN now() END
   FROM jsonb_to_recordset($1::JSONB) AS x (user_id UUID, id UUID, type TEXT, payload TEXT)
 """
+_IS_WRITTEN = "SELECT EXISTS (SELECT 1 FROM events e WHERE e.user_id = $1::UUID AND e.id = $2::UUID)"
 
 
 async def insert_events(connection: Connection, events: Sequence[Event], *, due: bool) -> None:
@@ -78,6 +79,12 @@ async def insert_events(connection: Connection, events: Sequence[Event], *, due:
             for event in events
         ]
         await connection.execute(_INSERT, _json(rows), due)
+
+
+async def is_written(connection: Connection, user_id: UUID, event_id: UUID) -> bool:
+    """Whether there is this event: what it tells of was done by whoever made its id."""
+    found: bool = await connection.fetchval(_IS_WRITTEN, user_id, event_id)
+    return found
 
 
 _BUSY = f"""

@@ -24,7 +24,9 @@ EventType = Literal[
     "stake.cancelled",
     "balance.deposited",
     "balance.withdrawn",
+    "balance.reversed",
 ]
+BalanceEventType = Literal["balance.deposited", "balance.withdrawn", "balance.reversed"]
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 RETRY_DELAYS_S: Final = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
@@ -95,7 +97,7 @@ def stake_cancelled(identifier: UUID, at_ms: int, stake: Stake) -> Event:
 
 
 def balance_changed(
-    event_type: Literal["balance.deposited", "balance.withdrawn"],
+    event_type: BalanceEventType,
     identifier: UUID,
     at_ms: int,
     user_id: UUID,
@@ -104,14 +106,20 @@ def balance_changed(
     scale: int,
     amount_minor: int,
     seq: int,
+    reverses: int | None = None,
 ) -> Event:
-    """An operator paid in or out; `seq` is the transfer's number in the user's ledger."""
-    data = {
+    """An operator paid in or out, or undid that; `seq` is the transfer's number in the user's ledger.
+
+    `reverses` is that of the transfer which is undone.
+    """
+    data: dict[str, object] = {
         "userId": str(user_id),
         "asset": asset,
         "amount": format_amount(amount_minor, scale),
         "transferSeq": seq,
     }
+    if reverses is not None:
+        data["reverses"] = reverses
     return _event(event_type, identifier, at_ms, user_id, data)
 
 

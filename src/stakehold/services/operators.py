@@ -1,6 +1,7 @@
 """What operators do to balances: deposits, withdrawals and reversals, each with a reason, in the ledger."""
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeVar
@@ -24,8 +25,10 @@ from stakehold.domain.errors import (
     NotFoundError,
     ValidationError,
 )
+from stakehold.domain.events import BalanceEventType
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import AVAILABLE, CUSTODY, Movement, Transfer, TransferKind
+from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
 from stakehold.domain.reasons import check_reason
 from stakehold.gate import Caller
@@ -37,6 +40,12 @@ COMMAND_LINE: Final = "cli"
 
 Direction = Literal["deposit", "withdrawal"]
 T = TypeVar("T")
+
+_TOLD: Final[dict[TransferKind, BalanceEventType]] = {
+    "deposit": "balance.deposited",
+    "withdrawal": "balance.withdrawn",
+    "reversal": "balance.reversed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +73,26 @@ class Adjusted:
     hash: str
 
 
-async def adjust(
-    services: Services,
-    asked: Adjustment,
-    operator: Caller | None,
-    idempotency: Idempotency | None,
-    deadline: Deadline,
-) -> tuple[Adjusted, bool]:
-    """Deposit to, or withdraw from, a user's available balance; and whether it had been done before.
+@dataclass(frozen=True, slots=True)
+class _Once:
+    """What lets an attempt find that an earlier one was done: made before the first, the same for all.
 
-    `operator` None: the command line. Raises NotFoundError, ValidationError (also `insufficient_funds`,
-    `unknown_asset`), InsufficientScopeError.
+    `holder` is whose key it is. `event_id` is of the event that tells of what was done.
+    """
+
+    holder: UUID
+    idempotency: Idempotency
+    event_id: UUID
+
+
+async def adjust(
+    services: Services, asked: Adjustment, operator: Caller | None, key: str | None, deadline: Deadline
+) -> tuple[Adjusted, bool]:
+    """Deposit to, or withdraw from, a user's available balance; and whether an earlier call had done it.
+
+    `operator` None: the command line; `key` is the client's. Raises NotFoundError, ValidationError (also
+    `insufficient_funds`, `unknown_asset`, `idempotency_key_reused`), ConflictError (`idempotency_in_flight`),
+    InsufficientScopeError.
     """
     _require_reason(asked.reason)
     user_id = await _find_user(services, asked.username, deadline)
@@ -95,30 +113,20 @@ async def adjust(
         amount_minor,
         reason=asked.reason,
     )
-    key = idempotency or _own_key(services)
+    once = _Once(
+        holder=operator.user_id if operator else user_id,
+        idempotency=_own_key(services) if key is None else _of_client(key, user_id, movement, scale),
+        event_id=new_id(services.clock, services.entropy),
+    )
 
     async def work(connection: Connection) -> tuple[Adjusted, bool]:
         async with connection.transaction():
             now_ms, actor = await _actor(connection, operator)
-            holder = operator.user_id if operator else user_id
-            kept = await claim(connection, holder, key)
+            kept = await claim(connection, once.holder, once.idempotency)
             if kept is not None:
-                return msgspec.json.decode(kept, type=Adjusted), idempotency is not None
-            [transfer] = await _post(services, connection, user_id, movement, actor, now_ms)
-            told = happened.balance_changed(
-                "balance.deposited" if is_deposit else "balance.withdrawn",
-                new_id(services.clock, services.entropy),
-                transfer.at_ms,
-                user_id,
-                asset=asked.asset,
-                scale=scale,
-                amount_minor=amount_minor,
-                seq=transfer.seq,
-            )
-            await events.insert_events(connection, [told], due=services.events_due)
-            adjusted = _adjusted(transfer, scale)
-            await keep_answer(connection, holder, key, msgspec.json.encode(adjusted).decode())
-            return adjusted, False
+                is_ours = await events.is_written(connection, user_id, once.event_id)
+                return msgspec.json.decode(kept, type=Adjusted), not is_ours
+            return await _move(services, connection, once, user_id, movement, scale, actor, now_ms), False
 
     return await _with_all_that_matured(services, user_id, work, deadline)
 
@@ -131,24 +139,17 @@ async def reverse(services: Services, username: str, seq: int, reason: str, dead
     """
     _require_reason(reason)
     user_id = await _find_user(services, username, deadline)
+    once = _Once(user_id, _own_key(services), new_id(services.clock, services.entropy))
 
     async def work(connection: Connection) -> Adjusted:
         async with connection.transaction():
             now_ms = await database_now_ms(connection)
-            await ledger.lock_head(connection, user_id)
-            found = await ledger.list_after(connection, user_id, seq - 1, 1)
-            if not found or found[0].seq != seq:
-                raise NotFoundError(f"The user has no transfer {seq}.")
-            wrong = found[0].movement
-            if wrong.kind not in ("deposit", "withdrawal"):
-                raise ConflictError(
-                    f"Transfer {seq} is a {wrong.kind}: only deposits and withdrawals are reversed."
-                )
+            kept = await claim(connection, once.holder, once.idempotency)
+            if kept is not None:
+                return msgspec.json.decode(kept, type=Adjusted)
+            wrong = await _lock_reversible(connection, user_id, seq)
             scale = await balances.find_scale(connection, wrong.asset)
             assert scale is not None
-            done = await ledger.find_reversal(connection, user_id, seq)
-            if done is not None:
-                raise ConflictError(f"Transfer {seq} was reversed by transfer {done}.")
             movement = Movement(
                 "reversal",
                 wrong.credit_account,
@@ -158,10 +159,60 @@ async def reverse(services: Services, username: str, seq: int, reason: str, dead
                 reverses=seq,
                 reason=reason,
             )
-            [transfer] = await _post(services, connection, user_id, movement, COMMAND_LINE, now_ms)
-            return _adjusted(transfer, scale)
+            return await _move(services, connection, once, user_id, movement, scale, COMMAND_LINE, now_ms)
 
     return await _with_all_that_matured(services, user_id, work, deadline)
+
+
+async def _lock_reversible(connection: Connection, user_id: UUID, seq: int) -> Movement:
+    """What the user's `seq`-th transfer moved; the ledger is locked. Raises NotFoundError, ConflictError."""
+    await ledger.lock_head(connection, user_id)
+    found = await ledger.list_after(connection, user_id, seq - 1, 1)
+    if not found or found[0].seq != seq:
+        raise NotFoundError(f"The user has no transfer {seq}.")
+    wrong = found[0].movement
+    if wrong.kind not in ("deposit", "withdrawal"):
+        raise ConflictError(f"Transfer {seq} is a {wrong.kind}: only deposits and withdrawals are reversed.")
+    done = await ledger.find_reversal(connection, user_id, seq)
+    if done is not None:
+        raise ConflictError(f"Transfer {seq} was reversed by transfer {done}.")
+    return wrong
+
+
+async def _move(
+    services: Services,
+    connection: Connection,
+    once: _Once,
+    user_id: UUID,
+    movement: Movement,
+    scale: int,
+    actor: str,
+    now_ms: int,
+) -> Adjusted:
+    """Write a transfer, who is to be told of it, and what is answered to whoever comes with the key again."""
+    [transfer] = await ledger.post(
+        connection,
+        [Posting(user_id, [movement])],
+        actor=actor,
+        now_ms=now_ms,
+        clock=services.clock,
+        entropy=services.entropy,
+    )
+    told = happened.balance_changed(
+        _TOLD[movement.kind],
+        once.event_id,
+        transfer.at_ms,
+        user_id,
+        asset=movement.asset,
+        scale=scale,
+        amount_minor=movement.amount_minor,
+        seq=transfer.seq,
+        reverses=movement.reverses,
+    )
+    await events.insert_events(connection, [told], due=services.events_due)
+    adjusted = _adjusted(transfer, scale)
+    await keep_answer(connection, once.holder, once.idempotency, msgspec.json.encode(adjusted).decode())
+    return adjusted
 
 
 async def _with_all_that_matured(
@@ -206,22 +257,11 @@ async def _find_user(services: Services, username: str, deadline: Deadline) -> U
     return found.user_id
 
 
-async def _post(
-    services: Services,
-    connection: Connection,
-    user_id: UUID,
-    movement: Movement,
-    actor: str,
-    now_ms: int,
-) -> list[Transfer]:
-    return await ledger.post(
-        connection,
-        [Posting(user_id, [movement])],
-        actor=actor,
-        now_ms=now_ms,
-        clock=services.clock,
-        entropy=services.entropy,
-    )
+def _of_client(key: str, user_id: UUID, movement: Movement, scale: int) -> Idempotency:
+    """The key with a hash of what the body means: `7`, `"7"` and `7.0` ask for the same."""
+    amount = format_amount(movement.amount_minor, scale)
+    meaning = json.dumps([str(user_id), movement.asset, amount, movement.reason])
+    return Idempotency(key, f"POST /api/admin/{movement.kind}s", hashlib.sha256(meaning.encode()).digest())
 
 
 def _own_key(services: Services) -> Idempotency:

@@ -64,6 +64,10 @@ EVENTS: list[tuple[Event, dict[str, object]]] = [
     (events.stake_cancelled(EVENT_ID, AT_MS, STAKE), OF_STAKE),
     (events.balance_changed("balance.deposited", EVENT_ID, AT_MS, USER_ID, **BALANCE), OF_BALANCE),
     (events.balance_changed("balance.withdrawn", EVENT_ID, AT_MS, USER_ID, **BALANCE), OF_BALANCE),
+    (
+        events.balance_changed("balance.reversed", EVENT_ID, AT_MS, USER_ID, **BALANCE, reverses=6),
+        OF_BALANCE | {"reverses": 6},
+    ),
 ]
 
 
