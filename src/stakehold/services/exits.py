@@ -77,7 +77,7 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Leaving:
-    """What came of it, and whether an earlier request had done it."""
+    """What came of it, and whether an earlier call had done it."""
 
     left: Left
     replayed: bool
@@ -139,7 +139,7 @@ async def unstake(
             fields=(FieldError("/quoteId", "quote_mismatch", "Of another stake."),),
         )
 
-    async def leave(connection: Connection, stake: Stake, now_ms: int) -> Leaving:
+    async def leave(connection: Connection, stake: Stake, now_ms: int, event_id: UUID) -> Leaving:
         day, outcome = _quoted(stake, quote)
         if (stake.exited_on, stake.reward_minor) == (day, outcome.reward_minor) and stake.state in (
             "unstaking",
@@ -149,7 +149,8 @@ async def unstake(
         _require_open(stake, now_ms)
         if now_ms >= quote.expires_at_ms:
             raise ConflictError("The quote has expired; ask for another.", code="quote_expired")
-        return Leaving(await _leave_early(services, connection, stake, day, outcome, now_ms), replayed=False)
+        left = await _leave_early(services, connection, stake, day, outcome, now_ms, event_id)
+        return Leaving(left, replayed=False)
 
     return await _change(services, caller, stake_id, idempotency, leave, deadline)
 
@@ -167,7 +168,7 @@ async def cancel(
     `stake_matured`, `stake_ended`).
     """
 
-    async def take_back(connection: Connection, stake: Stake, now_ms: int) -> Leaving:
+    async def take_back(connection: Connection, stake: Stake, now_ms: int, event_id: UUID) -> Leaving:
         if stake.state == "cancelled":
             return Leaving(_left(stake), replayed=True)
         _require_open(stake, now_ms)
@@ -178,7 +179,7 @@ async def cancel(
         change = StakeChange(
             stake, "cancelled", reward_minor=0, forfeited_minor=accrued, exited_on=max(day, stake.value_date)
         )
-        told = happened.stake_cancelled(new_id(services.clock, services.entropy), now_ms, stake)
+        told = happened.stake_cancelled(event_id, now_ms, stake)
         await _write(services, connection, change, payout(stake, 0), told, now_ms)
         return Leaving(_left(_changed(change)), replayed=False)
 
@@ -199,23 +200,32 @@ async def instruct(
     PreconditionFailedError, ConflictError (`stake_matured`, `stake_ended`).
     """
 
+    written = False
+
     async def work(connection: Connection) -> Stake:
+        nonlocal written
         async with connection.transaction():
             now_ms = await _require(connection, caller)
             stake = await _lock(connection, caller, stake_id)
             # A re-run after a lost answer finds what it has written, which nobody has seen yet.
+            if written and stake.maturity_instruction == instruction:
+                return stake
+            if not is_current(stake):
+                raise PreconditionFailedError("The stake is not as If-Match says; read it again.")
+            _require_open(stake, now_ms)
             if stake.maturity_instruction != instruction:
-                if not is_current(stake):
-                    raise PreconditionFailedError("The stake is not as If-Match says; read it again.")
-                _require_open(stake, now_ms)
                 await stake_changes.write_instruction(connection, stake, instruction)
+                written = True
             return replace(stake, maturity_instruction=instruction)
 
     return await services.run(work, deadline)
 
 
-Act = Callable[[Connection, Stake, int], Awaitable[Leaving]]
-"""What is done with a locked stake, at the transaction's time in milliseconds since the Unix epoch."""
+Act = Callable[[Connection, Stake, int, UUID], Awaitable[Leaving]]
+"""What is done with a locked stake, at the transaction's time in milliseconds since the Unix epoch.
+
+It writes an event of the id that it is given, unless it finds that it had been done.
+"""
 
 
 async def _change(
@@ -227,17 +237,24 @@ async def _change(
     deadline: Deadline,
 ) -> Leaving:
     """`act` on the locked stake, once for a key: whoever comes with it again is answered as the first."""
+    event_id = new_id(services.clock, services.entropy)
+    acted = False
 
     async def work(connection: Connection) -> Leaving:
+        nonlocal acted
         async with connection.transaction():
             now_ms = await _require(connection, caller)
             kept = await claim(connection, caller.user_id, idempotency)
             if kept is not None:
-                return Leaving(msgspec.json.decode(kept, type=Left), replayed=True)
-            stake = await _lock(connection, caller, stake_id)
-            leaving = await act(connection, stake, now_ms)
-            answer = msgspec.json.encode(leaving.left).decode()
-            await keep_answer(connection, caller.user_id, idempotency, answer)
+                leaving = Leaving(msgspec.json.decode(kept, type=Left), replayed=True)
+            else:
+                stake = await _lock(connection, caller, stake_id)
+                leaving = await act(connection, stake, now_ms, event_id)
+                answer = msgspec.json.encode(leaving.left).decode()
+                await keep_answer(connection, caller.user_id, idempotency, answer)
+            if leaving.replayed and acted and await events.is_written(connection, caller.user_id, event_id):
+                leaving = replace(leaving, replayed=False)  # by an attempt of this call whose answer was lost
+            acted = acted or not leaving.replayed
             return leaving
 
     return await services.run(work, deadline)
@@ -255,7 +272,13 @@ async def _lock(connection: Connection, caller: Caller, stake_id: UUID) -> Stake
 
 
 async def _leave_early(
-    services: Services, connection: Connection, stake: Stake, day: date, outcome: Exit, now_ms: int
+    services: Services,
+    connection: Connection,
+    stake: Stake,
+    day: date,
+    outcome: Exit,
+    now_ms: int,
+    event_id: UUID,
 ) -> Left:
     """Fix what is paid, and pay it, unless there is a cooldown to wait for."""
     pays_at_ms = _releases_at_ms(stake, now_ms)
@@ -268,13 +291,12 @@ async def _leave_early(
         forfeited_minor=outcome.forfeited_minor,
         exited_on=day,
     )
-    identifier = new_id(services.clock, services.entropy)
     amounts = (outcome.reward_minor, outcome.forfeited_minor)
     if waits:
-        told = happened.stake_unstaking(identifier, now_ms, stake, *amounts, pays_at_ms)
+        told = happened.stake_unstaking(event_id, now_ms, stake, *amounts, pays_at_ms)
         moved: Sequence[Movement] = ()
     else:
-        told = happened.stake_closed_early(identifier, now_ms, stake, *amounts)
+        told = happened.stake_closed_early(event_id, now_ms, stake, *amounts)
         moved = payout(stake, outcome.reward_minor)
     await _write(services, connection, change, moved, told, now_ms)
     return _left(_changed(change))

@@ -10,7 +10,13 @@ import pytest
 from stakehold.database import stake_creation
 from stakehold.database.idempotency import Idempotency
 from stakehold.database.stake_creation import NewStake, PlanChoice
-from stakehold.domain.errors import ConflictError, NotFoundError, StakeholdError, ValidationError
+from stakehold.domain.errors import (
+    ConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    StakeholdError,
+    ValidationError,
+)
 from stakehold.domain.ids import new_id
 from stakehold.domain.stakes import Stake
 from stakehold.domain.timestamps import DAY_MS, midnight_ms
@@ -19,6 +25,7 @@ from stakehold.security.refresh_tokens import RefreshToken
 from stakehold.services import exits, settlement
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
+from tests.support.postgres_proxy import PostgresProxy
 
 START_MS = midnight_ms(date(2027, 3, 1))
 AMOUNT = 10**11
@@ -340,3 +347,47 @@ async def test_a_matured_stake_is_told_so(
             await work
         assert refused.value.code == "stake_matured"
     await check_books(desk.database_url)
+
+
+@pytest.mark.parametrize("key", [None, Idempotency("key", "POST /api/stake/x", b"body")])
+@pytest.mark.parametrize("action", ["unstake", "cancel"])
+async def test_leaving_whose_answer_is_lost_is_found(
+    desk: Any, open_desk: Any, ada: Caller, action: str, key: Idempotency | None
+) -> None:
+    """It is done once, and is no repetition of anything; what is sent again is one."""
+    stake = await _stake(desk, ada)
+    quote = await exits.quote_exit(desk.services, ada, stake, desk.deadline)
+
+    async def leave(at: Any) -> exits.Leaving:
+        if action == "cancel":
+            return await exits.cancel(at.services, ada, stake, key, at.deadline)
+        return await exits.unstake(at.services, ada, stake, quote.id, key, at.deadline)
+
+    async with PostgresProxy(desk.database_url) as proxy:
+        machine = await open_desk(database_url=proxy.url)
+        proxy.cut_answers(1, "COMMIT")
+        first = await leave(machine)
+        assert proxy.answers_to_cut == 0
+    again = await leave(desk)
+    assert (first.replayed, again.replayed) == (False, True)
+    assert first.left == again.left
+    books = await check_books(desk.database_url)
+    assert books.paid(stake, "principal") == [AMOUNT]
+
+
+async def test_an_instruction_whose_answer_is_lost_is_found(desk: Any, open_desk: Any, ada: Caller) -> None:
+    """Nobody can have seen it: what was seen before still counts for the call that made it, and no other."""
+    stake = await _stake(desk, ada)
+
+    async def instruct(at: Any) -> Stake:
+        return await exits.instruct(
+            at.services, ada, stake, "renew_all", lambda it: it.maturity_instruction == "payout", at.deadline
+        )
+
+    async with PostgresProxy(desk.database_url) as proxy:
+        machine = await open_desk(database_url=proxy.url)
+        proxy.cut_answers(1, "COMMIT")
+        assert (await instruct(machine)).maturity_instruction == "renew_all"
+        assert proxy.answers_to_cut == 0
+    with pytest.raises(PreconditionFailedError):
+        await instruct(desk)
