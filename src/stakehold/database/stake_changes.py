@@ -5,11 +5,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
+
+import asyncpg
 
 from stakehold.database.port import Connection
 from stakehold.database.stakes import STAKE_COLUMNS, STAKES, stake_of
+from stakehold.domain.errors import ConflictError
 from stakehold.domain.stakes import MaturityInstruction, Stake, StakeState
 
 _LOCK = f"""
@@ -67,6 +70,12 @@ UPDATE plan_user_usage SET staked_minor = plan_user_usage.staked_minor + x.chang
        user_id UUID, plan_id TEXT, change_minor NUMERIC, renewed BOOL, limit_minor NUMERIC)
  WHERE plan_user_usage.user_id = x.user_id AND plan_user_usage.plan_id = x.plan_id
 """  # noqa: S608 - only constants are put in
+
+_BEYOND: Final = {
+    "plan_usage_within_capacity": "capacity_exceeded",
+    "plan_user_usage_within_cap": "user_cap_exceeded",
+}
+"""What it means when a constraint refuses a change of usage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +151,8 @@ async def change_usage(
 ) -> None:
     """Change what is staked by (user id, plan id), in minor units, after the balances.
 
-    `renewals` are the stakes among it that others were renewed to. Raises asyncpg.CheckViolationError
-    (`plan_usage_within_capacity`, `plan_user_usage_within_cap`).
+    `renewals` are the stakes among it that others were renewed to. Raises ConflictError
+    (`capacity_exceeded`, `user_cap_exceeded`): the caller's transaction can only be rolled back then.
     """
     by_plan: defaultdict[str, int] = defaultdict(int)
     for (_, plan_id), change_minor in changes.items():
@@ -159,13 +168,19 @@ async def change_usage(
             for plan, change in sorted(by_plan.items())
         ]
     )
-    await connection.fetch(_LOCK_USAGE, plans)
-    await connection.execute(_CHANGE_USAGE, plans)
     users = [
         {"user_id": user_id, "plan_id": plan, "change_minor": str(change), **_limit(caps[user_id, plan])}
         for (user_id, plan), change in changes.items()
     ]
-    await connection.execute(_CHANGE_USER_USAGE, _json(users))
+    await connection.fetch(_LOCK_USAGE, plans)
+    try:
+        await connection.execute(_CHANGE_USAGE, plans)
+        await connection.execute(_CHANGE_USER_USAGE, _json(users))
+    except asyncpg.CheckViolationError as error:
+        code = _BEYOND.get(error.constraint_name or "")
+        if code is None:
+            raise
+        raise ConflictError("There is not as much room left.", code=code) from error
 
 
 def _limit(limits: Sequence[int | None]) -> dict[str, object]:

@@ -164,7 +164,7 @@ async def _settle_locked(
     """Settle stakes that are due and locked, in the caller's transaction.
 
     With `room_stays` nobody else takes room in plans meanwhile. Otherwise who does has it, and this raises
-    asyncpg.CheckViolationError: with many stakes it would be too long that nobody can stake in those plans.
+    ConflictError: with many stakes it would be too long that nobody can stake in those plans.
     """
     if not stakes:
         return 0

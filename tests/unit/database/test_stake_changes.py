@@ -13,6 +13,7 @@ from stakehold.database import stake_changes, stake_creation, stakes
 from stakehold.database.port import Connection
 from stakehold.database.stake_changes import StakeChange
 from stakehold.database.stake_creation import NewStake, PlanChoice
+from stakehold.domain.errors import ConflictError
 from stakehold.domain.ids import new_id
 from stakehold.domain.stakes import Stake
 from tests.support.database_clock import DatabaseClock
@@ -107,7 +108,7 @@ async def test_a_renewal_is_a_stake_that_knows_where_it_comes_from(run: Any, mad
 
 
 async def test_usage_follows_where_it_is_kept(run: Any, made: list[Stake]) -> None:
-    """Of a plan with a capacity, and of a user with a cap; a change beyond either fails by its name."""
+    """Of a plan with a capacity, and of a user with a cap; a change beyond either is refused by its name."""
     alice, bob = made[0].user_id, made[1].user_id
     await run(lambda c: c.execute("INSERT INTO plan_usage VALUES ('STK-12M', 50, 100)"))
     await run(lambda c: c.execute("INSERT INTO plan_user_usage VALUES ($1, 'STK-12M', 10, 20)", alice))
@@ -115,12 +116,12 @@ async def test_usage_follows_where_it_is_kept(run: Any, made: list[Stake]) -> No
     await run(_in_transaction(lambda c: stake_changes.change_usage(c, changes)))
     assert await run(lambda c: c.fetchval("SELECT staked_minor FROM plan_usage")) == 30
     assert await run(lambda c: c.fetchval("SELECT staked_minor FROM plan_user_usage")) == 20
-    for user, change, name in (
-        (alice, 1, "plan_user_usage_within_cap"),
-        (bob, 71, "plan_usage_within_capacity"),
-        (bob, -31, "plan_usage_not_negative"),
-    ):
+    for user, change, code in ((alice, 1, "user_cap_exceeded"), (bob, 71, "capacity_exceeded")):
         beyond = {(user, "STK-12M"): change}
-        with pytest.raises(asyncpg.CheckViolationError) as caught:
+        with pytest.raises(ConflictError) as refused:
             await run(_in_transaction(lambda c, beyond=beyond: stake_changes.change_usage(c, beyond)))
-        assert caught.value.constraint_name == name
+        assert refused.value.code == code
+    below = {(bob, "STK-12M"): -31}
+    with pytest.raises(asyncpg.CheckViolationError) as wrong:
+        await run(_in_transaction(lambda c: stake_changes.change_usage(c, below)))
+    assert wrong.value.constraint_name == "plan_usage_not_negative"

@@ -18,7 +18,9 @@ from stakehold.domain.ids import new_id
 from stakehold.domain.plans import Band, Plan
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import midnight_ms
+from stakehold.redis.resp import RespRedis
 from stakehold.services import plans, settlement
+from stakehold.services.context import Services
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
 from tests.support.plans import make_plan, put_on_sale
@@ -236,10 +238,22 @@ async def test_a_lower_limit_lets_as_many_renew_as_fit(
     await check_books(desk.database_url)
 
 
+async def _open_fences(services: Services, redis_url: str) -> Any:
+    """The marks of writes under way."""
+    redis = RespRedis(redis_url, clock=services.clock, entropy=services.entropy, counters=services.counters)
+    try:
+        return await redis.command("KEYS", "*}:stakes:marks", timeout_s=5)
+    finally:
+        await redis.close()
+
+
 async def test_room_that_is_taken_meanwhile_is_gone(
-    people: Any, open_desk: Any, database_clock: DatabaseClock
+    people: Any, open_desk: Any, database_clock: DatabaseClock, redis_url: str
 ) -> None:
-    """Somebody stakes what two renewals were about to: one is paid out, which makes room for the other."""
+    """Somebody stakes what two renewals were about to: one is paid out, which makes room for the other.
+
+    What was tried in vain keeps nobody's stakes from being cached.
+    """
     desk, (ada, grace, joan) = people
     room_minor = 2 * 230136986
     await _limit(desk, 1, START, capacity_minor=2 * 10**11 + room_minor)
@@ -255,8 +269,10 @@ async def test_room_that_is_taken_meanwhile_is_gone(
                 await asyncio.sleep(0.01)
         # Nobody who stakes in the plan waits for a batch that is under way.
         await _stake(desk, joan, amount=room_minor)
+        assert len(await _open_fences(desk.services, redis_url)) == 2
         proxy.resume()
         assert await settling == 2
+    assert await _open_fences(desk.services, redis_url) == []
     states = sorted(
         state for (state,) in await desk.sql("SELECT state FROM stakes WHERE user_id <> $1", joan)
     )
