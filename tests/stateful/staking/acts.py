@@ -473,7 +473,9 @@ async def _enter_moves(desk: Desk) -> list[Moved]:
             new.append(moved)
             desk.model.moved.append(moved)
             desk.model.change(owner, moved.asset, change)
-            if moved.reverses is None:
+            if moved.reverses is not None:
+                desk.model.tell("balance.reversed")
+            else:
                 desk.model.tell("balance.deposited" if change > 0 else "balance.withdrawn")
     return new
 
