@@ -65,6 +65,8 @@ def may_refuse(operation: str, body: Any, query: Mapping[str, Any], code: str, f
             return code in ("invalid_quote", "quote_mismatch")
         case "listRewards", "?to":
             return code == "validation_error" and _ends_before_it_begins(query)
+        case "verifyLedger", "?after":
+            return code == "validation_error"
         case "getBalances", "?asOf":
             return not _is_moment(query["asOf"])
         case "getStatement", "?from":

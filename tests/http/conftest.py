@@ -144,6 +144,7 @@ def http_database_url(postgres: EmbeddedPostgres, migrated_template: str) -> str
 
 
 _EMPTY = """
+SET session_replication_role = replica;
 DROP SCHEMA IF EXISTS clock CASCADE;
 DELETE FROM stakes;
 DELETE FROM idempotency;

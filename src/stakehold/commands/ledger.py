@@ -8,15 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
-from stakehold.database import ledger, users
+from stakehold.database import balances, ledger, users
 from stakehold.domain.accounts import normalise_username
-from stakehold.domain.errors import NotFoundError
+from stakehold.domain.errors import NotFoundError, StakeholdError
 from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
 from stakehold.domain.reasons import check_reason
 from stakehold.domain.timestamps import rfc3339
 from stakehold.runtime.container import NativeContainer
-from stakehold.services.ledger import Fault, verify
+from stakehold.services.ledger import verify, verify_stakes
 from stakehold.services.operators import Adjusted, Adjustment, Direction, adjust, reverse
 from stakehold.services.plans import scale_of
 
@@ -96,22 +96,52 @@ async def _verify(username: str | None, container: NativeContainer, deadline: De
             verified, transfers = verified + 1, transfers + count
             if fault is not None:
                 wrong += 1
-                print(f"{name} ({user_id}): transfer {fault.seq} {fault.what}", file=sys.stderr)
+                print(f"{name} ({user_id}): {fault}", file=sys.stderr)
         if username is not None or len(found) < USERS_A_TIME:
             break
         after = found[-1][1]
+    if username is None:
+        for fault in await _verify_all(container):
+            wrong += 1
+            print(fault, file=sys.stderr)
     print(f"users: {verified}; transfers: {transfers}; wrong: {wrong}")
     return 1 if wrong else 0
 
 
-async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, Fault | None]:
-    """How many transfers were verified, and the first thing that is wrong."""
-    services, after = container.services, 0
-    while True:
-        found = await verify(services, user_id, after, Deadline.after(services.clock, USER_TIME_S))
-        if found.fault is not None or found.complete:
-            return found.last, found.fault
-        after = found.last
+async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, str | None]:
+    """How many transfers were verified, and the first thing that is wrong, or why that cannot be told."""
+    services, last = container.services, 0
+
+    def deadline() -> Deadline:
+        return Deadline.after(services.clock, USER_TIME_S)
+
+    try:
+        while True:
+            found = await verify(services, user_id, last, deadline())
+            last = found.last
+            if found.fault is not None:
+                return last, f"transfer {found.fault.seq} {found.fault.what}"
+            if found.complete:
+                break
+        wrong = await verify_stakes(services, user_id, deadline)
+    except StakeholdError as error:
+        # Of others it may be told.
+        return last, f"could not be verified beyond transfer {last}: {error.detail}"
+    return last, None if wrong is None else f"stake {wrong[0]} {wrong[1]}"
+
+
+async def _verify_all(container: NativeContainer) -> list[str]:
+    """What is wrong beside the users' own books."""
+    services = container.services
+    try:
+        plans = await services.read(balances.find_wrong_usage, Deadline.after(services.clock, USER_TIME_S))
+        strangers = await services.read(balances.find_strangers, Deadline.after(services.clock, USER_TIME_S))
+    except StakeholdError as error:
+        return [f"plans and strangers could not be verified: {error.detail}"]
+    return [
+        *(f"plan {plan}: counts another amount than is staked" for plan in plans),
+        *(f"{user_id}: has a ledger, and is no user" for user_id in strangers),
+    ]
 
 
 async def _show(username: str, container: NativeContainer, deadline: Deadline) -> int:

@@ -44,17 +44,51 @@ SELECT a.scale, {TRANSFER_COLUMNS}
    AND t.at_ms >= $4::INT8 AND t.at_ms < $5::INT8
  ORDER BY t.seq LIMIT $6::INT8
 """  # noqa: S608 - only constants are put in
-# A stake's account holds its principal until its end, and nothing after.
-_WRONG_STAKES = """
-SELECT s.id FROM stakes s
+# A stake's account holds its principal until its end, and nothing after; nothing is left in the account of
+# a stake that there is not. Each side is read once: what is looked up stake by stake grows with the square.
+_WRONG_ACCOUNTS = """
+SELECT COALESCE(a.account, s.account) AS account
+  FROM (SELECT m.account, sum(m.amount_minor) AS amount_minor
+          FROM (SELECT t.credit_account AS account, t.amount_minor FROM transfers t
+                 WHERE t.user_id = $1::UUID AND t.credit_account LIKE 'stake:%'
+                UNION ALL
+                SELECT t.debit_account AS account, -t.amount_minor FROM transfers t
+                 WHERE t.user_id = $1::UUID AND t.debit_account LIKE 'stake:%') m
+         GROUP BY m.account) a
+  FULL JOIN (SELECT 'stake:' || s.id::TEXT AS account,
+                    CASE WHEN s.due_at IS NULL THEN 0 ELSE s.amount_minor END AS amount_minor
+               FROM stakes s WHERE s.user_id = $1::UUID) s ON s.account = a.account
+ WHERE COALESCE(a.amount_minor, 0) <> COALESCE(s.amount_minor, 0)
+ ORDER BY 1 LIMIT 1
+"""
+_WRONG_REWARDS = """
+SELECT s.id
+  FROM stakes s
+  LEFT JOIN (SELECT t.stake_id, sum(t.amount_minor) AS amount_minor FROM transfers t
+              WHERE t.user_id = $1::UUID AND t.kind = 'reward' GROUP BY t.stake_id) r ON r.stake_id = s.id
  WHERE s.user_id = $1::UUID
-   AND CASE WHEN s.due_at IS NULL THEN 0 ELSE s.amount_minor END <> COALESCE((
-     SELECT sum(CASE WHEN t.credit_account = 'stake:' || s.id::TEXT THEN t.amount_minor ELSE 0 END)
-            - sum(CASE WHEN t.debit_account = 'stake:' || s.id::TEXT THEN t.amount_minor ELSE 0 END)
-       FROM transfers t
-      WHERE t.user_id = $1::UUID
-        AND ('stake:' || s.id::TEXT = t.credit_account OR 'stake:' || s.id::TEXT = t.debit_account)), 0)
- ORDER BY s.id LIMIT 10
+   AND COALESCE(r.amount_minor, 0)
+       <> CASE WHEN s.due_at IS NULL THEN COALESCE(s.reward_minor, 0) ELSE 0 END
+ ORDER BY s.id LIMIT 1
+"""
+_WRONG_USAGE = """
+SELECT u.plan_id FROM plan_usage u
+  LEFT JOIN (SELECT s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
+              WHERE s.due_at IS NOT NULL GROUP BY s.plan_id) o ON o.plan_id = u.plan_id
+ WHERE u.staked_minor <> COALESCE(o.amount_minor, 0)
+UNION
+SELECT u.plan_id FROM plan_user_usage u
+  LEFT JOIN (SELECT s.user_id, s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
+              WHERE s.due_at IS NOT NULL GROUP BY s.user_id, s.plan_id) o
+    ON o.user_id = u.user_id AND o.plan_id = u.plan_id
+ WHERE u.staked_minor <> COALESCE(o.amount_minor, 0)
+ ORDER BY 1 LIMIT 100
+"""
+_STRANGERS = """
+SELECT h.user_id FROM ledger_heads h WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = h.user_id)
+UNION
+SELECT b.user_id FROM balances b WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = b.user_id)
+ ORDER BY 1 LIMIT 100
 """
 _SCALE = "SELECT a.scale FROM assets a WHERE a.code = $1::TEXT"
 
@@ -84,9 +118,26 @@ async def list_between(
     return [(transfer_of(row), row["scale"]) for row in rows]
 
 
-async def wrong_stakes(connection: Connection, user_id: UUID) -> list[UUID]:
-    """Stakes of the user whose accounts do not hold what they should; at most ten."""
-    return [row["id"] for row in await connection.fetch(_WRONG_STAKES, user_id)]
+async def find_wrong_account(connection: Connection, user_id: UUID) -> str | None:
+    """The account of a stake of the user's that does not hold what it should; None when all do."""
+    account: str | None = await connection.fetchval(_WRONG_ACCOUNTS, user_id)
+    return account
+
+
+async def find_wrong_reward(connection: Connection, user_id: UUID) -> UUID | None:
+    """A stake of the user's that was not paid the reward that is written of it; None when all were."""
+    stake_id: UUID | None = await connection.fetchval(_WRONG_REWARDS, user_id)
+    return stake_id
+
+
+async def find_wrong_usage(connection: Connection) -> list[str]:
+    """Plans of which more or less is staked than is counted, by all or by one user; at most 100."""
+    return [row["plan_id"] for row in await connection.fetch(_WRONG_USAGE)]
+
+
+async def find_strangers(connection: Connection) -> list[UUID]:
+    """Who has a ledger, or a balance, and is no user; at most 100."""
+    return [row["user_id"] for row in await connection.fetch(_STRANGERS)]
 
 
 async def find_scale(connection: Connection, asset: str) -> int | None:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.calendar import add_months
+from stakehold.domain.exits import early_exit
 from stakehold.domain.ledger import AVAILABLE, REWARDS, Movement, TransferKind, stake_account
 from stakehold.domain.plan_terms import check_amount
 from stakehold.domain.plans import Plan
@@ -47,11 +48,51 @@ def settle(stake: Stake, renewal: Stake | None = None) -> Settlement:
 
 
 def release(stake: Stake) -> Settlement:
-    """Pay out a stake that was left early, when its cooldown is over: what was certain when it was left."""
+    """Pay out a stake that was left early, when its cooldown is over: what was certain when it was left.
+
+    Raises ValueError where that is not what its terms say: a row that was altered is not paid by.
+    """
+    fault = fault_of_terms(stake)
+    if fault is not None:
+        raise ValueError(f"stake {stake.id} {fault}")
     assert stake.reward_minor is not None
     assert stake.forfeited_minor is not None
     movements = payout(stake, stake.reward_minor)
     return Settlement(stake, "closed_early", stake.reward_minor, stake.forfeited_minor, movements)
+
+
+def fault_of_terms(stake: Stake) -> str | None:
+    """What of a stake's outcome, or of when it is due, is not as its terms say; None when all is."""
+    if stake.state == "active":
+        owed: tuple[int, int] | None = None
+    elif stake.state in ("unstaking", "closed_early"):
+        owed = _outcome_of_leaving(stake)
+        if owed is None:
+            return "could not have been left then"
+    elif stake.state == "cancelled":
+        owed = (0, stake.forfeited_minor or 0)
+    else:
+        owed = (reward_at_maturity(stake), 0)
+    if (stake.reward_minor, stake.forfeited_minor) != (owed or (None, None)):
+        return "has another outcome than its terms"
+    if stake.state == "active" and stake.due_at_ms != stake.matures_at_ms:
+        return "is due at another time than its maturity"
+    if stake.due_at_ms is not None and stake.due_at_ms > stake.matures_at_ms:
+        return "is due after its maturity"
+    return None
+
+
+def _outcome_of_leaving(stake: Stake) -> tuple[int, int] | None:
+    """Reward and forfeited of who left on the day that is written; None where nobody could have."""
+    if stake.exited_on is None:
+        return None
+    try:
+        outcome = early_exit(
+            stake.plan, stake.amount_minor, stake.value_date, stake.maturity_date, stake.exited_on
+        )
+    except ValueError:
+        return None
+    return outcome.reward_minor, outcome.forfeited_minor
 
 
 def payout(stake: Stake, reward_minor: int) -> list[Movement]:

@@ -1,14 +1,17 @@
 """The ledger as its owner reads it: balances, transfers, and whether the chain holds."""
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from stakehold.database import balances, ledger
+from stakehold.database import balances, ledger, stakes
 from stakehold.database.balances import Balance
+from stakehold.domain.errors import FieldError, ValidationError
 from stakehold.domain.ledger import Head, Transfer, hash_of
 from stakehold.domain.ports import Deadline
+from stakehold.domain.settlement import fault_of_terms
 from stakehold.gate import Caller
 from stakehold.services import settlement
 from stakehold.services.context import Services
@@ -76,9 +79,15 @@ async def list_transfers(
 async def verify(services: Services, user_id: UUID, after_seq: int, deadline: Deadline) -> Verification:
     """Compute the hashes of a user's transfers after the `after_seq`-th again, of 5,000 at most.
 
-    At the end of the chain its head, and the balances beside it, have to be what the transfers come to.
+    At the end of the chain its head, the balances beside it, and what belongs to stakes have to be what the
+    transfers come to. Raises ValidationError where the chain ends before the `after_seq`-th.
     """
     head = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    if after_seq > head.seq:
+        raise ValidationError(
+            "The ledger ends before that.",
+            fields=(FieldError("?after", "past_the_end", f"The last transfer is {head.seq}."),),
+        )
     previous = await _hash_at(services, user_id, after_seq, deadline)
     if previous is None:
         return Verification(after_seq + 1, after_seq, "", False, Fault(after_seq, "is missing"))
@@ -139,12 +148,41 @@ async def _fault_at_the_end(
         lambda connection: balances.fold_before(connection, user_id, _END_OF_TIME_MS, seq), deadline
     )
     kept = await services.read(lambda connection: balances.read_balances(connection, user_id), deadline)
-    wrong = await services.read(lambda connection: balances.wrong_stakes(connection, user_id), deadline)
+    account = await services.read(
+        lambda connection: balances.find_wrong_account(connection, user_id), deadline
+    )
+    unpaid = await services.read(lambda connection: balances.find_wrong_reward(connection, user_id), deadline)
     again = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
     if again != head:
         return None
     if folded != kept:
         return Fault(seq, "does not come to the balances that are kept")
-    if wrong:
-        return Fault(seq, f"does not come to the principal of stake {wrong[0]}")
+    if account is not None:
+        return Fault(seq, f"does not come to the principal in {account}")
+    if unpaid is not None:
+        return Fault(seq, f"does not come to the reward of stake {unpaid}")
     return None
+
+
+async def verify_stakes(
+    services: Services, user_id: UUID, deadline_of_page: Callable[[], Deadline]
+) -> tuple[UUID, str] | None:
+    """The first of a user's stakes that is not as its terms say, and what of it; None when all are.
+
+    What is paid, and when, is computed again from the version of the plan that it was made under.
+    """
+    before = UUID(int=2**128 - 1)
+    while True:
+        page = await services.read(
+            lambda connection, before=before: stakes.list_after(  # type: ignore[misc]
+                connection, user_id, before, _PAGE
+            ),
+            deadline_of_page(),
+        )
+        for stake in page:
+            what = fault_of_terms(stake)
+            if what is not None:
+                return stake.id, what
+        if len(page) < _PAGE:
+            return None
+        before = page[-1].id

@@ -127,7 +127,7 @@ async def test_midnight_between_quote_and_creation(database_url: str, redis_url:
         assert later["valueDate"] == "2027-06-03"
         await database_clock.advance(86_400 * 366)
         assert await service.sql(
-            "SELECT maturity_date::TEXT, due_at = '2028-06-02Z' FROM stakes ORDER BY id"
+            "SELECT maturity_date::TEXT, due_at = '2028-06-02Z' FROM stakes ORDER BY maturity_date"
         ) == [
             ("2028-06-02", True),
             ("2028-06-03", False),

@@ -23,6 +23,8 @@ from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 MakeUser = Callable[[str], Awaitable[UUID]]
 KEY = Idempotency("key-1", "POST /api/stake", b"body-1")
 
+LEFT_TO_THE_OWNER = "ALTER TABLE plans DISABLE TRIGGER plans_terms_stay"
+
 
 @pytest.fixture
 async def alice(make_user: MakeUser) -> UUID:
@@ -129,6 +131,7 @@ async def test_a_replay_wins_over_a_plan_withdrawn_since(run: Any, new_stake: An
     """A key is answered as before when the plan, or its minimum, is no longer what it was."""
     first = new_stake(KEY)
     await _create(run, first)
+    await run(lambda c: c.execute(LEFT_TO_THE_OWNER))
     await run(lambda c: c.execute("UPDATE plans SET minimum_minor = 1000000000000"))
     assert (await _create(run, new_stake(KEY))).stake_id == first.id
     await run(lambda c: c.execute("UPDATE plans SET on_sale_until = now()"))
@@ -163,6 +166,7 @@ async def test_refusals_store_nothing(
     run: Any, new_stake: Any, key: Idempotency | None, change: dict[str, Any], outcome: str
 ) -> None:
     """A refused creation leaves neither a stake nor a used key."""
+    await run(lambda c: c.execute(LEFT_TO_THE_OWNER))
     await run(lambda c: c.execute("UPDATE plans SET minimum_minor = 10"))
     assert (await _create(run, replace(new_stake(key), **change))).outcome == outcome
     assert await _count(run) == (0, 0)
@@ -309,6 +313,7 @@ async def test_plans_on_sale(run: Any) -> None:
     assert {(plan.asset, plan.scale, plan.minimum_minor, plan.version) for plan in listed} == {
         ("STK", 8, 1, 1)
     }
+    await run(lambda c: c.execute(LEFT_TO_THE_OWNER))
     await run(lambda c: c.execute("UPDATE plans SET on_sale_until = now() WHERE period_months = 1"))
     await run(
         lambda c: c.execute(

@@ -1,6 +1,7 @@
 """What becomes of a stake when its time has come, by the terms alone."""
 
 import random
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ import pytest
 
 from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.calendar import add_months
+from stakehold.domain.exits import early_exit
 from stakehold.domain.ledger import Movement, fold
 from stakehold.domain.plans import Band
 from stakehold.domain.settlement import Settlement, renewal_of, settle
@@ -182,20 +184,44 @@ def test_the_calendar_ends_in_9999() -> None:
     assert renewal_of(stake, stake.plan, NEW) is None
 
 
-def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
-    """Whatever its instruction says and whatever is on sale: nothing is renewed or computed anew."""
+def _left(**outcome: Any) -> Stake:
+    """A stake whose owner left after three days, by a policy that takes half of what had accrued."""
     stake = make_stake(date(2027, 1, 31), "renew_all")
-    left = Stake(
-        **{name: getattr(stake, name) for name in Stake.__slots__}
-        | {"state": "unstaking", "reward_minor": 7, "forfeited_minor": 5, "exited_on": date(2027, 2, 3)}
-    )
-    assert renewal_of(left, stake.plan, NEW) is None
+    plan = replace(stake.plan, early_exit="forfeit_part", early_exit_ppm=500_000)
+    day = date(2027, 2, 3)
+    paid = early_exit(plan, stake.amount_minor, stake.value_date, stake.maturity_date, day)
+    terms = {"reward_minor": paid.reward_minor, "forfeited_minor": paid.forfeited_minor, "exited_on": day}
+    return replace(stake, plan=plan, state="unstaking", **(terms | outcome))
+
+
+def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
+    """Whatever its instruction says and whatever is on sale: nothing is renewed, and that is paid."""
+    left = _left()
+    assert left.reward_minor
+    assert renewal_of(left, left.plan, NEW) is None
     settled = settle(left)
-    assert (settled.state, settled.reward_minor, settled.forfeited_minor) == ("closed_early", 7, 5)
+    assert (settled.state, settled.reward_minor) == ("closed_early", left.reward_minor)
+    assert settled.forfeited_minor == left.forfeited_minor
     assert moves(settled) == [
         ("principal", f"stake:{OLD}", "available", GOLDEN_MINOR),
-        ("reward", "rewards", "available", 7),
+        ("reward", "rewards", "available", left.reward_minor),
     ]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"reward_minor": 10**20},
+        {"forfeited_minor": 0},
+        {"exited_on": None},
+        {"exited_on": date(2027, 2, 4)},
+        {"exited_on": date(2028, 1, 1)},
+    ],
+)
+def test_nobody_is_paid_by_a_row_that_was_altered(outcome: dict[str, Any]) -> None:
+    """What a stake that was left pays has to be what its terms say."""
+    with pytest.raises(ValueError, match=f"stake {OLD}"):
+        settle(_left(**outcome))
 
 
 def test_the_books_balance_whatever_is_settled(entropy: SeededEntropy) -> None:

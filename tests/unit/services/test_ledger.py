@@ -3,12 +3,15 @@
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
+from stakehold.database import balances
 from stakehold.domain.errors import ConflictError, NotFoundError, ValidationError
-from stakehold.services import ledger, operators
+from stakehold.services import ledger, operators, settlement
 from stakehold.services.ledger import Fault
 from stakehold.services.operators import Adjustment, Direction
+from stakehold.services.settlement import Aside
 from tests.support.books import check_books
 
 TRANSFERS = 12
@@ -123,3 +126,111 @@ async def test_who_has_nothing_has_nothing_wrong(desk: Any) -> None:
     [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'grace'")
     found = await ledger.verify(desk.services, user_id, 0, desk.deadline)
     assert (found.last, found.complete, found.fault) == (0, True, None)
+
+
+async def test_what_lies_beyond_the_end_cannot_be_verified(desk: Any) -> None:
+    """It is refused, and the ledger is not accused."""
+    user_id = await _made(desk)
+    assert await _fault(desk, user_id, TRANSFERS) is None
+    with pytest.raises(ValidationError) as refused:
+        await _fault(desk, user_id, TRANSFERS + 1)
+    assert [field.pointer for field in refused.value.fields] == ["?after"]
+
+
+# A stake each, made and paid for by a transfer; hashes are not looked at here.
+_MANY = (
+    """
+    INSERT INTO stakes (user_id, id, amount_minor, plan_id, plan_version, created_at, value_date,
+                        maturity_date, origin_date, origin_months, due_at)
+    SELECT $1, ('00000000-0000-7000-8000-' || lpad(n::TEXT, 12, '0'))::UUID, 5, 'STK-1M', 1, now(),
+           '2027-01-01', '2027-02-01', '2027-01-01', 1, TIMESTAMPTZ '2027-02-01 00:00:00+00'
+      FROM generate_series(1, $2::INT8) n
+    """,
+    """
+    INSERT INTO transfers (user_id, seq, id, kind, debit_account, credit_account, asset, amount_minor,
+                           stake_id, actor, at_ms, hash)
+    SELECT s.user_id, row_number() OVER (ORDER BY s.id), s.id, 'stake', 'custody', 'stake:' || s.id, 'STK',
+           5, s.id, 'user', 1, 'x'
+      FROM stakes s WHERE s.user_id = $1 AND $2::INT8 > 0
+    """,
+)
+
+
+async def test_many_stakes_are_compared_in_little_time(desk: Any) -> None:
+    """Of 50,000 within the time of one statement: each side is read once, not once for each stake."""
+    [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
+    for statement in _MANY:
+        await desk.sql(statement, user_id, 50_000)
+    deadline = desk.deadline
+    assert await desk.services.read(lambda c: balances.find_wrong_account(c, user_id), deadline) is None
+    assert await desk.services.read(lambda c: balances.find_wrong_reward(c, user_id), deadline) is None
+    await desk.sql(LEFT_TO_THE_OWNER)
+    await desk.sql("UPDATE transfers SET amount_minor = 4 WHERE seq = 40000")
+    assert await desk.services.read(lambda c: balances.find_wrong_account(c, user_id), deadline) == (
+        "stake:00000000-0000-7000-8000-000000040000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("UPDATE plans SET rate_ppm = 990000", "terms of a plan never change"),
+        ("UPDATE plans SET early_exit = 'forfeit_part', early_exit_ppm = 1", "terms of a plan never change"),
+        ("UPDATE plans SET capacity_minor = 1", "terms of a plan never change"),
+        ("UPDATE stakes SET amount_minor = 6", "terms of a stake never change"),
+        ("DELETE FROM stakes", "stake is never deleted"),
+        ("INSERT INTO transfers SELECT user_id, 0, id, kind, debit_account, credit_account, asset,"
+         " amount_minor, stake_id, reverses, actor, at_ms, reason, hash FROM transfers",
+         "transfers_count_from_one"),
+    ],
+)  # fmt: skip
+async def test_the_database_lets_nobody_change_what_was_agreed(desk: Any, statement: str, words: str) -> None:
+    """Terms of plans and stakes stay, stakes are kept, and transfers count from one."""
+    [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
+    for make in _MANY:
+        await desk.sql(make, user_id, 1)
+    with pytest.raises(asyncpg.PostgresError, match=words):
+        await desk.sql(statement)
+    # When its sale ends is no term.
+    await desk.sql("UPDATE plans SET on_sale_until = now()")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("UPDATE stakes SET state = 'unstaking', reward_minor = 99, forfeited_minor = 0,"
+         " exited_on = value_date", "has another outcome than its terms"),
+        ("UPDATE stakes SET state = 'unstaking', reward_minor = 0, forfeited_minor = 0, exited_on = NULL",
+         "could not have been left then"),
+        ("UPDATE stakes SET due_at = due_at - INTERVAL '1 day'", "is due at another time than its maturity"),
+        ("UPDATE stakes SET state = 'unstaking', reward_minor = 0, forfeited_minor = 0,"
+         " exited_on = value_date, due_at = due_at + INTERVAL '1 day'", "is due after its maturity"),
+        ("UPDATE stakes SET state = 'paid_out', due_at = NULL, ended_at = now(), reward_minor = 1,"
+         " forfeited_minor = 0", "has another outcome than its terms"),
+    ],
+)  # fmt: skip
+async def test_a_stake_that_is_not_as_its_terms_say_is_named(desk: Any, change: str, what: str) -> None:
+    """What is paid, and when, is computed again."""
+    [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
+    for make in _MANY:
+        await desk.sql(make, user_id, 3)
+    assert await ledger.verify_stakes(desk.services, user_id, lambda: desk.deadline) is None
+    last = UUID("00000000-0000-7000-8000-000000000002")
+    await desk.sql(change + " WHERE id = $1", last)
+    assert await ledger.verify_stakes(desk.services, user_id, lambda: desk.deadline) == (last, what)
+
+
+async def test_what_was_written_into_a_stake_is_not_paid(desk: Any) -> None:
+    """A reward that its terms do not give keeps the stake from being settled, and it is named."""
+    [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
+    for make in _MANY:
+        await desk.sql(make, user_id, 1)
+    await desk.sql(
+        "UPDATE stakes SET state = 'unstaking', reward_minor = 99, forfeited_minor = 0,"
+        " exited_on = value_date, due_at = TIMESTAMPTZ '2026-01-01 00:00:00+00'"
+    )
+    await desk.sql("INSERT INTO ledger_heads VALUES ($1, 1, 1, 'x')", user_id)
+    aside: Aside = {}
+    assert await settlement.settle_due(desk.services, desk.deadline, aside=aside) == 0
+    [(_, stake_id)] = aside
+    assert "has another outcome than its terms" in str(aside[UUID(str(user_id)), stake_id])

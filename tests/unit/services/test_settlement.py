@@ -150,6 +150,7 @@ async def test_what_cannot_be_renewed_is_paid_out(
     """Nothing on sale at maturity, or an amount that does not fit its terms any more."""
     desk, (ada, *_) = people
     stake = await _stake(desk, ada, 1, "renew_all")
+    await desk.sql("ALTER TABLE plans DISABLE TRIGGER plans_terms_stay")
     await desk.sql(change)
     await database_clock.set(midnight_ms(date(2027, 6, 1)))
     assert await _settle_all(desk) == 1
@@ -180,6 +181,7 @@ async def test_a_renewal_needs_room(
 ) -> None:
     """With all renewed the reward needs room in the plan: with a unit too little everything is paid out."""
     desk, (ada, *_) = people
+    await desk.sql("ALTER TABLE plans DISABLE TRIGGER plans_terms_stay")
     await desk.sql(
         f"UPDATE plans SET {limit}_minor = 100000000000 + $1::NUMERIC WHERE id = 'STK-1M'", room_minor
     )
@@ -285,22 +287,30 @@ async def test_what_is_left_early_is_released_after_its_cooldown(
 ) -> None:
     """With what was certain when it was left, and not before."""
     desk, (ada, *_) = people
+    await desk.sql("ALTER TABLE plans DISABLE TRIGGER plans_terms_stay")
+    await desk.sql("UPDATE plans SET early_exit = 'forfeit_part', early_exit_ppm = 250000")
     stake = await _stake(desk, ada, 1, "renew_all")
     due_ms = midnight_ms(date(2027, 2, 3))
+    # 1,000 at 3 % for a day, of which a quarter is forfeited.
+    accrued_minor = 10**11 * 3 // (100 * 365)
+    forfeited_minor = accrued_minor // 4
+    reward_minor = accrued_minor - forfeited_minor
     await desk.sql(
-        "UPDATE stakes SET state = 'unstaking', reward_minor = 5, forfeited_minor = 7,"
+        "UPDATE stakes SET state = 'unstaking', reward_minor = $2, forfeited_minor = $3,"
         " exited_on = '2027-02-01', due_at = to_timestamp(0) + $1::INT8 * INTERVAL '1 millisecond'",
         due_ms,
+        reward_minor,
+        forfeited_minor,
     )
     await database_clock.set(due_ms - 1)
     assert await _settle_all(desk) == 0
     await database_clock.set(due_ms)
     assert await _settle_all(desk) == 1
     assert await desk.sql("SELECT state, reward_minor, forfeited_minor, exited_on FROM stakes") == [
-        ("closed_early", 5, 7, date(2027, 2, 1))
+        ("closed_early", reward_minor, forfeited_minor, date(2027, 2, 1))
     ]
     books = await check_books(desk.database_url)
-    assert (books.paid(stake, "principal"), books.paid(stake, "reward")) == ([10**11], [5])
+    assert (books.paid(stake, "principal"), books.paid(stake, "reward")) == ([10**11], [reward_minor])
 
 
 async def test_a_stake_that_cannot_be_settled_stops_no_other(
