@@ -96,9 +96,10 @@ def account(project: Path, config: dict[str, Any]) -> Iterator[str]:
     if listed.returncode and "not found" not in listed.stdout + listed.stderr:
         yield f"The secrets could not be listed: {reason(listed)}"
     else:
-        yield from (
-            f"{name} is not set: {put(name)}" for name in required_secrets(config) if name not in there
-        )
+        needed = required_secrets(config)
+        if "STAKEHOLD_WEBHOOK_URL" in {*config.get("vars", {}), *there}:
+            needed.append("STAKEHOLD_WEBHOOK_SECRET")
+        yield from (f"{name} is not set: {put(name)}" for name in needed if name not in there)
     if hyperdrive_id(config) not in ("", PLACEHOLDER_ID):
         yield from hyperdrive(project, hyperdrive_id(config))
 

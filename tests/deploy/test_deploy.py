@@ -94,6 +94,10 @@ NOT_THERE = "[ERROR] Worker stakehold not found."
         (_tell("whoami", '{"loggedIn":false}', status=1), "wrangler login"),
         (_tell("secret list", ONE_SECRET), "UPSTASH_REDIS_REST_URL is not set: "),
         (_tell("secret list", ONE_SECRET), "wrangler secret put UPSTASH_REDIS_REST_TOKEN"),
+        (
+            _change('"vars": {', '"vars": { "STAKEHOLD_WEBHOOK_URL": "https://receiver.example",'),
+            "wrangler secret put STAKEHOLD_WEBHOOK_SECRET",
+        ),
         (_tell("secret list", err=NOT_THERE, status=1), "wrangler secret put JWT_SECRET"),
         (_tell("secret list", err="[ERROR] boom", status=1), "The secrets could not be listed: boom"),
         (_tell("hyperdrive get", '{"caching": {}}'), f"hyperdrive update {HYPERDRIVE_ID} --caching-disabled"),
