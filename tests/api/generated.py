@@ -1,18 +1,15 @@
 """Requests for two services that are to answer alike: from the OpenAPI document, and broken on purpose.
 
-What a request knows only from the answers before it, such as the id of a stake, stands in it as a name of
-MEMORY: each service has made ids and tokens of its own.
-
 Left out is what never reaches the application as it was sent, by the platform's or the HTTP server's doing:
 what is no HTTP, fields about the connection, another Host, and "." and ".." and "\\" in a path. Characters
 that this Python's Unicode does not know are left out too: WebAssembly's Python knows more.
 """
 
+import itertools
 import json
 import random
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -24,13 +21,29 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
 from tests.api.bodies import ROUTES, Route
-from tests.support.service import PASSWORD
+from tests.api.courses import (
+    ACCOUNT,
+    BEARER,
+    CHANGES,
+    COURSES,
+    COURSES_HELD_ONCE,
+    CREDENTIALS,
+    CURSOR,
+    ETAG,
+    JSON,
+    READS_OF_THE_LEDGER,
+    REFRESH,
+    SPENT,
+    STAKE,
+    TOKEN,
+    Conversation,
+    Request,
+    get,
+    post,
+    refresh,
+)
 
-TOKEN, REFRESH, SPENT = b"@token@", b"@refresh@", b"@spent@"
-STAKE, CURSOR, ETAG, NAME = b"@stake@", b"@cursor@", b"@etag@", b"@name@"
-MEMORY = (TOKEN, REFRESH, SPENT, STAKE, CURSOR, ETAG, NAME)
 ORIGIN = b"https://app.example"
-
 LENGTH = 12
 
 _OF_THE_CONNECTION = frozenset(
@@ -40,21 +53,10 @@ _OF_THE_CLIENT = frozenset((b"user-agent", b"x-schemathesis-testcaseid"))
 _FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request; `body` is sent in one piece or, if `chunked`, in several."""
+def conversations(document: dict[str, Any], seed: int, count: int) -> list[Conversation]:
+    """Each begins with one of the courses, and goes on at random.
 
-    method: str
-    target: bytes
-    fields: tuple[tuple[bytes, bytes], ...] = ()
-    body: bytes = b""
-    chunked: bool = False
-
-
-def conversations(document: dict[str, Any], seed: int, count: int) -> list[list[Request]]:
-    """Requests that are sent one after another, each time as a new user who is signed in.
-
-    Sound ones come again and again, at other times; of the others hardly any comes twice.
+    Sound requests come again and again, at other times; of the others hardly any comes twice.
     """
     order = random.Random(seed)
     each = count * LENGTH // 5
@@ -64,12 +66,17 @@ def conversations(document: dict[str, Any], seed: int, count: int) -> list[list[
         return order.sample(found, min(number, len(found)))
 
     stakes, reads, accounts = some(_stakes_made()), some(_reads()), some(_account_calls())
-    sound = [stakes, stakes, reads, reads, reads, accounts]
-    steps = [order.choice(order.choice(sound)) for _ in range(2 * each)]
+    sound = [stakes, stakes, reads, reads, reads, CHANGES, CHANGES, accounts]
+    steps = [order.choice(order.choice(sound)) for _ in range(each)]
     steps += some(_described(document)) + some(_broken_bodies()) + some(_broken_heads())
-    steps += some(_odd_listings(), each // 3)
+    steps += some(_odd_listings(), each // 2)
     order.shuffle(steps)
-    return [steps[at : at + LENGTH] for at in range(0, len(steps), LENGTH)]
+    rests = [tuple(steps[at : at + LENGTH]) for at in range(0, len(steps), LENGTH)]
+    courses = itertools.chain(COURSES_HELD_ONCE, itertools.cycle(COURSES))
+    return [
+        Conversation(course.scope, course.requests + rest)
+        for course, rest in zip(courses, rests, strict=False)
+    ]
 
 
 def _distinct(kind: st.SearchStrategy[Request], seed: int, tries: int) -> list[Request]:
@@ -135,9 +142,7 @@ def _bytes(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-_BEARER = ((b"Authorization", b"Bearer " + TOKEN),)
-_SIGNED_IN = st.sampled_from([_BEARER, _BEARER, _BEARER, ()])
-_JSON = (b"Content-Type", b"application/json")
+_SIGNED_IN = st.sampled_from([(BEARER,), (BEARER,), (BEARER,), ()])
 _KEYS = st.sampled_from([b'"one"', b'"two"', b"one", b'"\\"three\\""'])
 
 
@@ -152,7 +157,7 @@ def _stakes_made() -> st.SearchStrategy[Request]:
     keys = st.none() | _KEYS
     return st.builds(
         lambda body, key: Request(
-            "POST", b"/api/stake", (*_BEARER, _JSON, *(((b"Idempotency-Key", key),) if key else ())), body
+            "POST", b"/api/stake", (BEARER, JSON, *(((b"Idempotency-Key", key),) if key else ())), body
         ),
         bodies,
         keys,
@@ -162,7 +167,8 @@ def _stakes_made() -> st.SearchStrategy[Request]:
 _TARGETS_READ = (
     b"/api/stake", b"/api/stake?limit=2", b"/api/stake?limit=2&cursor=" + CURSOR,
     b"/api/stake?page=2&limit=1", b"/api/stake/" + STAKE, b"/api/stake/" + STAKE,
-    b"/api/me", b"/api/plans", b"/healthz", b"/readyz",
+    b"/api/me", b"/api/plans", b"/api/plans/GLD-6M", b"/api/plans/STK-12M/versions",
+    b"/healthz", b"/readyz", *READS_OF_THE_LEDGER, b"/api/rewards?limit=1&cursor=" + CURSOR,
 )  # fmt: skip
 
 
@@ -179,18 +185,8 @@ def _reads() -> st.SearchStrategy[Request]:
 
 def _account_calls() -> st.SearchStrategy[Request]:
     """Those that end sessions, and those that take the time of a password's hash, are few."""
-    refresh = b'{"refreshToken": "%b"}'
-    credentials = json.dumps({"username": NAME.decode(), "password": PASSWORD}).encode()
-    change = json.dumps({"currentPassword": PASSWORD, "newPassword": "a long walk home"}).encode()
-    calls = [
-        (b"/api/auth/refresh", refresh % REFRESH), (b"/api/auth/refresh", refresh % REFRESH),
-        (b"/api/auth/refresh", refresh % SPENT),
-        (b"/api/auth", credentials),
-        (b"/api/auth/logout", b""), (b"/api/auth/logout", b'{"all": true}'),
-        (b"/api/me/password", change),
-        (b"/api/users", credentials), (b"/api/users", credentials.replace(NAME, b"x-" + NAME)),
-    ]  # fmt: skip
-    return st.sampled_from([Request("POST", path, (*_BEARER, _JSON), body) for path, body in calls])
+    others = [post(b"/api/users", CREDENTIALS), refresh(SPENT), post(b"/api/auth/logout", b"")]
+    return st.sampled_from([*ACCOUNT, refresh(REFRESH), *others])
 
 
 _TOKENS = st.sampled_from([
@@ -241,7 +237,10 @@ def _broken_bodies(draw: st.DrawFn) -> Request:
     fields = [*draw(_SIGNED_IN), (b"Content-Type", draw(_MEDIA_TYPES))]
     if draw(st.integers(0, 7)) == 0:
         fields.append((b"Content-Encoding", draw(st.sampled_from([b"identity", b"gzip", b"", b"IDENTITY"]))))
-    return Request("POST", route.path.encode(), tuple(fields), content, chunked=draw(st.booleans()))
+    if route.method == "PATCH":
+        fields += draw(st.sampled_from([[], [(b"If-Match", b"*")]]))
+    path = route.template.encode().replace(b"{stakeId}", STAKE)
+    return Request(route.method, path, tuple(fields), content, chunked=draw(st.booleans()))
 
 
 def _as_it_is(draw: st.DrawFn, text: str) -> bytes:
@@ -276,24 +275,32 @@ _METHODS = st.sampled_from(
 )
 _SEGMENTS = st.sampled_from([
     "api", "stake", "plans", "me", "auth", "users", "healthz", "readyz", "docs", "openapi.json", "API",
+    "quote", "unstake", "cancel", "versions", "STK-12M", "stk-12m", "ledger", "verification", "admin",
     "", "%20", "%2F", "%", "%zz", "%00", "%ff", "%C3%A9", "%0a", ";a=b", "a+b", "'\"<>`{}|^", "~", "$",
     STAKE.decode(),
 ]) | st.text(max_size=8).map(
     lambda text: quote(text.encode("utf-8", "replace"), safe="!$&'()*+,;=:@")
 )  # fmt: skip
 _KNOWN_PATHS = st.sampled_from(
-    sorted({route.path for route in ROUTES} | {"/api/plans", "/api/stake", "/api/me", "/docs.css"})
+    sorted({request.target.partition(b"?")[0].decode() for request in (*CHANGES, *ACCOUNT)})
+    + sorted({target.partition(b"?")[0].decode() for target in _TARGETS_READ})
 )
 _PATHS = st.one_of(
     _KNOWN_PATHS,
     _KNOWN_PATHS,
     st.lists(_SEGMENTS, max_size=4).map(lambda segments: "/" + "/".join(segments)),
     _SEGMENTS.map(lambda segment: f"/api/stake/{segment}"),
+    _SEGMENTS.map(lambda segment: f"/api/plans/{segment}"),
 )
-_QUERY_NAMES = st.sampled_from(["limit", "page", "cursor", "Limit", "", "limit%00", "a", "%FF", "%6cimit"])
+_QUERY_NAMES = st.sampled_from([
+    "limit", "page", "cursor", "from", "to", "asOf", "after", "before", "format",
+    "Limit", "", "limit%00", "a", "%FF", "%6cimit",
+])  # fmt: skip
 _QUERY_VALUES = st.sampled_from([
     "1", "0", "-1", "100", "101", "1e2", "+1", "%2B1", " 1", "01", "1.0", "1_0", "%D9%A1", "%FF", "%", "%4",
     "", "9" * 30, "true", "null", "[1]", "1;page=2", "'\"<>|", "A" * 22, "A" * 70, CURSOR.decode(),
+    "2026-01-01", "2100-12-31", "2026-02-30", "0001-01-01", "9999-12-31", "2026-01-01T00:00:00", "csv", "CSV",
+    "2026-01-01T00:00:00Z", "2100-01-01t00:00:00.123456789%2b23:59", "9999-12-31T23:59:60-23:59", "20260101",
 ]).map(lambda value: value.replace(" ", "%20")) | st.text(max_size=10).map(
     lambda text: quote(text.encode("utf-8", "replace"))
 )  # fmt: skip
@@ -308,6 +315,7 @@ _ODD_VALUES = {
         b"Bearer", b"bearer " + TOKEN, b"Bearer  " + TOKEN, b"Bearer\t" + TOKEN, b"Bearer " + TOKEN + b"A",
         TOKEN, b"Basic YTpi", b"", b"Bearer a.b.c", b"Bearer \xe4\xf6", b"Bearer eyJhbGciOiJub25lIn0.e30.",
     ],
+    b"If-Match": [ETAG, b"W/" + ETAG, b'"a", ' + ETAG, b"*", b",", b"\xff", b""],
     b"If-None-Match": [ETAG, b"W/" + ETAG, b'"a", ' + ETAG, b"*", b",", b"\xff", b"W/"],
     b"Idempotency-Key": [
         b'"one"', b"", b'"', b"a b", b"\xe9", b'"\\x"', b"k" * 255, b"k" * 256, b'"a";b=1',
@@ -327,7 +335,9 @@ _ODD_VALUES = {
     b"X-Filler": [b"a" * 9_000, b"a" * 17_000],
     b"!#$%&'*+-.^_`|~": [b'a "b", \xe4'],
 }  # fmt: skip
-_READ_BY_US = (b"Authorization", b"If-None-Match", b"Idempotency-Key", b"X-Request-Id", b"Origin")
+_READ_BY_US = (
+    b"Authorization", b"If-Match", b"If-None-Match", b"Idempotency-Key", b"X-Request-Id", b"Origin"
+)  # fmt: skip
 _ODD_FIELDS = st.sampled_from([*_READ_BY_US, *_READ_BY_US, *_ODD_VALUES]).flatmap(
     lambda name: st.tuples(st.just(name), st.sampled_from(_ODD_VALUES[name]))
 )
@@ -343,5 +353,20 @@ def _broken_heads(draw: st.DrawFn) -> Request:
 
 
 def _odd_listings() -> st.SearchStrategy[Request]:
-    """Of the only operation that has a query."""
-    return st.builds(lambda query: Request("GET", f"/api/stake{query}".encode(), _BEARER), _QUERIES)
+    """Of the operations that have a query: an odd one, or something odd in one that would do."""
+    sound = [
+        target.decode()
+        for target in (*_TARGETS_READ, b"/api/plans/STK-12M/versions?before=2")
+        if b"?" in target
+    ]
+    bare = sorted({target.partition("?")[0] for target in sound})
+    targets = st.one_of(
+        st.builds("{}{}".format, st.sampled_from(bare), _QUERIES),
+        st.builds("{}&{}={}".format, st.sampled_from(sound), _QUERY_NAMES, _QUERY_VALUES),
+        st.builds(
+            lambda target, value: re.sub(r"=[^=&]*$", lambda _: f"={value}", target),
+            st.sampled_from(sound),
+            _QUERY_VALUES,
+        ),
+    )
+    return targets.map(lambda target: get(target.encode()))

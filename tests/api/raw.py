@@ -60,9 +60,19 @@ class Connection:
             ]
             answer = RawAnswer(int(lines[0].split(" ")[1]), headers, b"")
             if not to_head and answer.status not in (100, 204, 304):
-                [length] = answer.get("content-length")
-                answer.body = await self.reader.readexactly(int(length))
+                answer.body = await self._body(answer)
             return answer
+
+    async def _body(self, answer: RawAnswer) -> bytes:
+        """What is streamed comes in chunks, all else with its length. EOFError where it is cut short."""
+        if answer.get("transfer-encoding") != ["chunked"]:
+            [length] = answer.get("content-length")
+            return await self.reader.readexactly(int(length))
+        body = b""
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            body += (await self.reader.readexactly(size + 2))[:-2]
+        await self.reader.readexactly(2)
+        return body
 
     async def ended(self, *, timeout_s: float = TIMEOUT_S) -> bytes:
         """What still comes until the server ends the connection. TimeoutError when it does not."""
