@@ -31,7 +31,13 @@ class Settlement:
 
 
 def settle(stake: Stake, renewal: Stake | None = None) -> Settlement:
-    """Settle a stake that is due: pay it out, or move it to `renewal`, which `renewal_of` made."""
+    """Settle a stake that is due: pay it out, or move it to `renewal`, which `renewal_of` made.
+
+    Raises ValueError where it is not as its terms say: nothing is paid by a row that was altered.
+    """
+    fault = fault_of_terms(stake)
+    if fault is not None:
+        raise ValueError(f"stake {stake.id} {fault}")
     if stake.state == "unstaking":
         return release(stake)
     reward_minor = reward_at_maturity(stake)
@@ -48,13 +54,7 @@ def settle(stake: Stake, renewal: Stake | None = None) -> Settlement:
 
 
 def release(stake: Stake) -> Settlement:
-    """Pay out a stake that was left early, when its cooldown is over: what was certain when it was left.
-
-    Raises ValueError where that is not what its terms say: a row that was altered is not paid by.
-    """
-    fault = fault_of_terms(stake)
-    if fault is not None:
-        raise ValueError(f"stake {stake.id} {fault}")
+    """Pay out a stake that was left early, when its cooldown is over: what was certain when it was left."""
     assert stake.reward_minor is not None
     assert stake.forfeited_minor is not None
     movements = payout(stake, stake.reward_minor)
@@ -63,36 +63,48 @@ def release(stake: Stake) -> Settlement:
 
 def fault_of_terms(stake: Stake) -> str | None:
     """What of a stake's outcome, or of when it is due, is not as its terms say; None when all is."""
-    if stake.state == "active":
-        owed: tuple[int, int] | None = None
-    elif stake.state in ("unstaking", "closed_early"):
-        owed = _outcome_of_leaving(stake)
-        if owed is None:
-            return "could not have been left then"
-    elif stake.state == "cancelled":
-        owed = (0, stake.forfeited_minor or 0)
-    else:
-        owed = (reward_at_maturity(stake), 0)
-    if (stake.reward_minor, stake.forfeited_minor) != (owed or (None, None)):
-        return "has another outcome than its terms"
-    if stake.state == "active" and stake.due_at_ms != stake.matures_at_ms:
-        return "is due at another time than its maturity"
-    if stake.due_at_ms is not None and stake.due_at_ms > stake.matures_at_ms:
-        return "is due after its maturity"
-    return None
-
-
-def _outcome_of_leaving(stake: Stake) -> tuple[int, int] | None:
-    """Reward and forfeited of who left on the day that is written; None where nobody could have."""
-    if stake.exited_on is None:
-        return None
     try:
-        outcome = early_exit(
-            stake.plan, stake.amount_minor, stake.value_date, stake.maturity_date, stake.exited_on
-        )
+        owed = _outcome(stake)
     except ValueError:
-        return None
+        return "could not have been left then"
+    if (stake.reward_minor, stake.forfeited_minor) != owed:
+        return "has another outcome than its terms"
+    if stake.state == "active":
+        on_time = stake.due_at_ms == stake.matures_at_ms
+        return None if on_time else "is due at another time than its maturity"
+    if stake.due_at_ms is None:
+        too_early = stake.ended_at_ms is None or stake.ended_at_ms < _earliest_end_ms(stake)
+        return "ended before it could" if too_early else None
+    if stake.due_at_ms > stake.matures_at_ms:
+        return "is due after its maturity"
+    return "is due before it can be" if stake.due_at_ms < _earliest_end_ms(stake) else None
+
+
+def _outcome(stake: Stake) -> tuple[int | None, int | None]:
+    """Reward and forfeited by the terms, None as long as they are not certain.
+
+    Raises ValueError for a stake that was left on a day on which nobody could leave it.
+    """
+    if stake.state == "active":
+        return None, None
+    if stake.state in ("paid_out", "renewed"):
+        return reward_at_maturity(stake), 0
+    terms = stake.plan, stake.amount_minor, stake.value_date, stake.maturity_date
+    if stake.exited_on is None:
+        raise ValueError(f"nobody left stake {stake.id}")
+    if stake.state == "cancelled":
+        return 0, accrued_minor(*terms, stake.exited_on)
+    outcome = early_exit(*terms, stake.exited_on)
     return outcome.reward_minor, outcome.forfeited_minor
+
+
+def _earliest_end_ms(stake: Stake) -> int:
+    """When it could end at the earliest: at maturity, or a cooldown after the day that it was left began."""
+    if stake.state == "cancelled":
+        return stake.created_at_ms
+    if stake.state in ("paid_out", "renewed") or stake.exited_on is None:
+        return stake.matures_at_ms
+    return min(midnight_ms(stake.exited_on) + stake.plan.cooldown_s * 1000, stake.matures_at_ms)
 
 
 def payout(stake: Stake, reward_minor: int) -> list[Movement]:

@@ -13,9 +13,9 @@ from stakehold.domain.calendar import add_months
 from stakehold.domain.exits import early_exit
 from stakehold.domain.ledger import Movement, fold
 from stakehold.domain.plans import Band
-from stakehold.domain.settlement import Settlement, renewal_of, settle
+from stakehold.domain.settlement import Settlement, fault_of_terms, renewal_of, settle
 from stakehold.domain.stakes import MaturityInstruction, Stake
-from stakehold.domain.timestamps import midnight_ms
+from stakehold.domain.timestamps import DAY_MS, midnight_ms, utc_date
 from tests.support.fakes import SeededEntropy
 from tests.support.plans import make_plan
 
@@ -184,6 +184,9 @@ def test_the_calendar_ends_in_9999() -> None:
     assert renewal_of(stake, stake.plan, NEW) is None
 
 
+NOT_LEFT = {"reward_minor": None, "forfeited_minor": None, "exited_on": None}
+
+
 def _left(**outcome: Any) -> Stake:
     """A stake whose owner left after three days, by a policy that takes half of what had accrued."""
     stake = make_stake(date(2027, 1, 31), "renew_all")
@@ -191,7 +194,7 @@ def _left(**outcome: Any) -> Stake:
     day = date(2027, 2, 3)
     paid = early_exit(plan, stake.amount_minor, stake.value_date, stake.maturity_date, day)
     terms = {"reward_minor": paid.reward_minor, "forfeited_minor": paid.forfeited_minor, "exited_on": day}
-    return replace(stake, plan=plan, state="unstaking", **(terms | outcome))
+    return replace(stake, **({"plan": plan, "state": "unstaking"} | terms | outcome))
 
 
 def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
@@ -216,12 +219,43 @@ def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
         {"exited_on": None},
         {"exited_on": date(2027, 2, 4)},
         {"exited_on": date(2028, 1, 1)},
+        {"due_at_ms": midnight_ms(date(2027, 2, 3)) - 1},
+        {"due_at_ms": midnight_ms(date(2027, 2, 28)) + 1},
+        {"state": "active"},
+        {"state": "active", **NOT_LEFT, "due_at_ms": midnight_ms(date(2027, 2, 28)) - 1},
     ],
 )
 def test_nobody_is_paid_by_a_row_that_was_altered(outcome: dict[str, Any]) -> None:
-    """What a stake that was left pays has to be what its terms say."""
+    """What a stake pays, and when, has to be what its terms say."""
     with pytest.raises(ValueError, match=f"stake {OLD}"):
         settle(_left(**outcome))
+
+
+def test_whoever_leaves_by_the_rules_is_paid(entropy: SeededEntropy) -> None:
+    """At any moment, by any policy and cooldown: nothing is amiss, waiting or paid; a day early it is."""
+    chance = random.Random(entropy.seed)
+    for _ in range(2000):
+        policy = chance.choice(["forfeit_all", "forfeit_part", "reduced_rate"])
+        cooldown_s = chance.choice([0, 1, 86_400, 40 * 86_400])
+        ppm = 0 if policy == "forfeit_all" else 10_000
+        terms = {"early_exit": policy, "early_exit_ppm": ppm, "cooldown_s": cooldown_s}
+        stake = make_stake(date(2027, 1, 31), months=chance.choice([1, 3]), **terms)
+        left_ms = chance.randrange(midnight_ms(stake.value_date), stake.matures_at_ms)
+        day = utc_date(left_ms)
+        paid = early_exit(stake.plan, stake.amount_minor, stake.value_date, stake.maturity_date, day)
+        due_ms = min(left_ms + cooldown_s * 1000, stake.matures_at_ms)
+        left = replace(
+            stake,
+            state="unstaking",
+            exited_on=day,
+            due_at_ms=due_ms,
+            reward_minor=paid.reward_minor,
+            forfeited_minor=paid.forfeited_minor,
+        )
+        ended = replace(left, state="closed_early", due_at_ms=None, ended_at_ms=due_ms)
+        assert (fault_of_terms(left), fault_of_terms(ended)) == (None, None), left
+        too_early = replace(ended, ended_at_ms=due_ms - DAY_MS)
+        assert fault_of_terms(too_early) == "ended before it could", left
 
 
 def test_the_books_balance_whatever_is_settled(entropy: SeededEntropy) -> None:

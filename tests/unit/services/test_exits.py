@@ -46,6 +46,7 @@ async def ada(desk: Any) -> Caller:
 
 async def _terms(desk: Any, **terms: object) -> None:
     for name, value in terms.items():
+        await desk.sql("ALTER TABLE plans DISABLE TRIGGER plans_terms_stay")
         await desk.sql(f"UPDATE plans SET {name} = '{value}' WHERE id = 'STK-12M'")
 
 

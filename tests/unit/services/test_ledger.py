@@ -179,6 +179,7 @@ async def test_many_stakes_are_compared_in_little_time(desk: Any) -> None:
         ("UPDATE plans SET capacity_minor = 1", "terms of a plan never change"),
         ("UPDATE stakes SET amount_minor = 6", "terms of a stake never change"),
         ("DELETE FROM stakes", "stake is never deleted"),
+        ("DELETE FROM plans", "plan that was staked in is never deleted"),
         ("INSERT INTO transfers SELECT user_id, 0, id, kind, debit_account, credit_account, asset,"
          " amount_minor, stake_id, reverses, actor, at_ms, reason, hash FROM transfers",
          "transfers_count_from_one"),
@@ -191,8 +192,9 @@ async def test_the_database_lets_nobody_change_what_was_agreed(desk: Any, statem
         await desk.sql(make, user_id, 1)
     with pytest.raises(asyncpg.PostgresError, match=words):
         await desk.sql(statement)
-    # When its sale ends is no term.
+    # When its sale ends is no term, and nobody was promised what nobody has staked in.
     await desk.sql("UPDATE plans SET on_sale_until = now()")
+    await desk.sql("DELETE FROM plans WHERE id <> 'STK-1M'")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +209,12 @@ async def test_the_database_lets_nobody_change_what_was_agreed(desk: Any, statem
          " exited_on = value_date, due_at = due_at + INTERVAL '1 day'", "is due after its maturity"),
         ("UPDATE stakes SET state = 'paid_out', due_at = NULL, ended_at = now(), reward_minor = 1,"
          " forfeited_minor = 0", "has another outcome than its terms"),
+        ("UPDATE stakes SET state = 'paid_out', due_at = NULL, ended_at = TIMESTAMPTZ '2027-01-31Z',"
+         " reward_minor = 0, forfeited_minor = 0", "ended before it could"),
+        ("UPDATE stakes SET state = 'unstaking', reward_minor = 0, forfeited_minor = 0,"
+         " exited_on = '2027-01-20', due_at = TIMESTAMPTZ '2027-01-19Z'", "is due before it can be"),
+        ("UPDATE stakes SET state = 'cancelled', due_at = NULL, ended_at = now(), reward_minor = 0,"
+         " forfeited_minor = 1, exited_on = value_date", "has another outcome than its terms"),
     ],
 )  # fmt: skip
 async def test_a_stake_that_is_not_as_its_terms_say_is_named(desk: Any, change: str, what: str) -> None:
@@ -220,17 +228,24 @@ async def test_a_stake_that_is_not_as_its_terms_say_is_named(desk: Any, change: 
     assert await ledger.verify_stakes(desk.services, user_id, lambda: desk.deadline) == (last, what)
 
 
-async def test_what_was_written_into_a_stake_is_not_paid(desk: Any) -> None:
-    """A reward that its terms do not give keeps the stake from being settled, and it is named."""
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("state = 'unstaking', reward_minor = 99, forfeited_minor = 0, exited_on = value_date,"
+         " due_at = TIMESTAMPTZ '2026-01-01Z'", "has another outcome than its terms"),
+        ("due_at = TIMESTAMPTZ '2026-01-01Z'", "is due at another time than its maturity"),
+        ("state = 'unstaking', reward_minor = 0, forfeited_minor = 0, exited_on = '2027-01-20',"
+         " due_at = TIMESTAMPTZ '2026-01-01Z'", "is due before it can be"),
+    ],
+)  # fmt: skip
+async def test_what_was_written_into_a_stake_is_not_paid(desk: Any, change: str, what: str) -> None:
+    """What its terms do not give, or not yet, keeps a stake from being settled, and it is named."""
     [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
     for make in _MANY:
         await desk.sql(make, user_id, 1)
-    await desk.sql(
-        "UPDATE stakes SET state = 'unstaking', reward_minor = 99, forfeited_minor = 0,"
-        " exited_on = value_date, due_at = TIMESTAMPTZ '2026-01-01 00:00:00+00'"
-    )
+    await desk.sql("UPDATE stakes SET " + change)
     await desk.sql("INSERT INTO ledger_heads VALUES ($1, 1, 1, 'x')", user_id)
     aside: Aside = {}
     assert await settlement.settle_due(desk.services, desk.deadline, aside=aside) == 0
     [(_, stake_id)] = aside
-    assert "has another outcome than its terms" in str(aside[UUID(str(user_id)), stake_id])
+    assert what in str(aside[UUID(str(user_id)), stake_id])
