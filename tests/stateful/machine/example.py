@@ -28,8 +28,8 @@ def pick_of(items: Sequence[T], pick: int) -> T:
     return items[pick % len(items)]
 
 
-class Example(RuleBasedStateMachine):
-    """Rules over the processes of one service; `run.py` sets `world` and `runner`."""
+class OverProcesses(RuleBasedStateMachine):
+    """Whatever rules over the processes of one service; `run.py` sets `world` and `runner`."""
 
     world: ClassVar[World]
     runner: ClassVar[asyncio.Runner]
@@ -45,6 +45,10 @@ class Example(RuleBasedStateMachine):
         except BaseException:
             self._failed = True
             raise
+
+
+class Example(OverProcesses):
+    """Rules of accounts and stakes."""
 
     def _do(self, work: Coroutine[Any, Any, object]) -> None:
         """Do what a rule says, a little after what was done before."""

@@ -334,7 +334,9 @@ async def instruct(
         promise(refusal is None and not stale, UNTOUCHED, answer.described)
         promise(answer.status == 200 or answer.is_unknown, UNTOUCHED, answer.described)
         stake.instruction = instruction
-    elif not answer.failed and not (answer.status == 200 and unchanged):
+    elif answer.status == 200:
+        promise(unchanged and refusal is None and not stale, UNTOUCHED, answer.described)
+    elif not answer.failed:
         codes = {(409, refusal), (409, stake.refuses_change(answer.end_ms))} - {(409, None)}
         codes |= {(412, "precondition_failed")} if stale else set()
         promise((answer.status, answer.code) in codes, UNTOUCHED, answer.described)

@@ -1,28 +1,24 @@
 """The machine: plans on sale, people who stake, operators, settlement, time and fate, in any order."""
 
-import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
 from stakehold.domain.plans import Band
 from tests.stateful.machine import account_acts
 from tests.stateful.machine import strategies as draw
-from tests.stateful.machine.conduct import Conduct
+from tests.stateful.machine.example import OverProcesses, pick_of
 from tests.stateful.machine.faults import CALM, Faults, StatementFault, TripFault
-from tests.stateful.machine.processes import World
 from tests.stateful.staking import acts, looks
 from tests.stateful.staking.acts import Desk, Wish
 from tests.stateful.staking.audit import Auditor
 from tests.stateful.staking.model import OPEN, Model, Quote, Stake
 from tests.stateful.staking.terms import Terms
 from tests.support.plans import make_plan, put_on_sale
-
-T = TypeVar("T")
 
 PASSWORD = "a long walk on a cold day"
 PEOPLE = ("ada", "grace")
@@ -92,22 +88,13 @@ _TRIPS = st.builds(
 FAULTS = st.one_of(st.just(CALM), st.just(CALM), _DEEP, _TWICE, _TRIPS)
 
 
-def pick_of(items: Sequence[T], pick: int) -> T:
-    """One of several."""
-    return items[pick % len(items)]
-
-
-class StakingMachine(RuleBasedStateMachine):
-    """Rules over two processes of one service; `run.py` sets `world` and `runner`."""
-
-    world: ClassVar[World]
-    runner: ClassVar[asyncio.Runner]
+class StakingMachine(OverProcesses):
+    """Rules of staking, over two processes of one service."""
 
     def __init__(self) -> None:
         super().__init__()
         self._auditor = Auditor(self.world.stores)
-        self.desk = Desk(Conduct(self.world), self._auditor)
-        self._failed = False
+        self.desk = Desk(self.conduct, self._auditor)
 
     @property
     def _model(self) -> Model:
@@ -116,13 +103,6 @@ class StakingMachine(RuleBasedStateMachine):
     @property
     def _stakes(self) -> list[Stake]:
         return list(self._model.stakes.values())
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            self.runner.run(work)
-        except BaseException:
-            self._failed = True
-            raise
 
     def _do(self, work: Coroutine[Any, Any, object]) -> None:
         """Do what a rule says a little after what was done before, and look over the books."""
