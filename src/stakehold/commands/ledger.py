@@ -16,7 +16,7 @@ from stakehold.domain.ports import Deadline
 from stakehold.domain.reasons import check_reason
 from stakehold.domain.timestamps import rfc3339
 from stakehold.runtime.container import NativeContainer
-from stakehold.services.ledger import verify, verify_stakes
+from stakehold.services.ledger import find_strangers, verify, verify_stakes, verify_usage
 from stakehold.services.operators import Adjusted, Adjustment, Direction, adjust, reverse
 from stakehold.services.plans import scale_of
 
@@ -111,10 +111,7 @@ async def _verify(username: str | None, container: NativeContainer, deadline: De
 async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, str | None]:
     """How many transfers were verified, and the first thing that is wrong, or why that cannot be told."""
     services, last = container.services, 0
-
-    def deadline() -> Deadline:
-        return Deadline.after(services.clock, USER_TIME_S)
-
+    deadline = functools.partial(Deadline.after, services.clock, USER_TIME_S)
     try:
         while True:
             found = await verify(services, user_id, last, deadline())
@@ -124,24 +121,33 @@ async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, 
             if found.complete:
                 break
         wrong = await verify_stakes(services, user_id, deadline)
-    except StakeholdError as error:
-        # Of others it may be told.
-        return last, f"could not be verified beyond transfer {last}: {error.detail}"
-    return last, None if wrong is None else f"stake {wrong[0]} {wrong[1]}"
+        if wrong is not None:
+            return last, f"stake {wrong[0]} {wrong[1]}"
+        return last, await verify_usage(services, user_id, deadline())
+    except Exception as error:  # a row that was altered need not be readable: of others it may be told
+        return last, f"could not be verified beyond transfer {last}: {_why(error)}"
 
 
 async def _verify_all(container: NativeContainer) -> list[str]:
     """What is wrong beside the users' own books."""
     services = container.services
+    deadline = functools.partial(Deadline.after, services.clock, USER_TIME_S)
+    wrong = []
     try:
-        plans = await services.read(balances.find_wrong_usage, Deadline.after(services.clock, USER_TIME_S))
-        strangers = await services.read(balances.find_strangers, Deadline.after(services.clock, USER_TIME_S))
-    except StakeholdError as error:
-        return [f"plans and strangers could not be verified: {error.detail}"]
-    return [
-        *(f"plan {plan}: counts another amount than is staked" for plan in plans),
-        *(f"{user_id}: has a ledger, and is no user" for user_id in strangers),
-    ]
+        plans = await services.read(balances.find_wrong_usage, deadline())
+        wrong += [f"plan {plan}: counts another amount than is staked" for plan in plans]
+    except Exception as error:
+        wrong.append(f"what plans count could not be verified: {_why(error)}")
+    try:
+        strangers = await find_strangers(services, deadline)
+        wrong += [f"{user_id}: has books, and is no user" for user_id in strangers]
+    except Exception as error:
+        wrong.append(f"whether all books are of users could not be verified: {_why(error)}")
+    return wrong
+
+
+def _why(error: Exception) -> str:
+    return error.detail if isinstance(error, StakeholdError) else repr(error)
 
 
 async def _show(username: str, container: NativeContainer, deadline: Deadline) -> int:

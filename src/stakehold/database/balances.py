@@ -1,5 +1,6 @@
 """What ledgers come to: the balances beside them, and their fold at any moment."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -48,48 +49,75 @@ SELECT a.scale, {TRANSFER_COLUMNS}
 # a stake that there is not. Each side is read once: what is looked up stake by stake grows with the square.
 _WRONG_ACCOUNTS = """
 SELECT COALESCE(a.account, s.account) AS account
-  FROM (SELECT m.account, sum(m.amount_minor) AS amount_minor
-          FROM (SELECT t.credit_account AS account, t.amount_minor FROM transfers t
+  FROM (SELECT m.account, m.asset, sum(m.amount_minor) AS amount_minor
+          FROM (SELECT t.credit_account AS account, t.asset, t.amount_minor FROM transfers t
                  WHERE t.user_id = $1::UUID AND t.credit_account LIKE 'stake:%'
                 UNION ALL
-                SELECT t.debit_account AS account, -t.amount_minor FROM transfers t
+                SELECT t.debit_account AS account, t.asset, -t.amount_minor FROM transfers t
                  WHERE t.user_id = $1::UUID AND t.debit_account LIKE 'stake:%') m
-         GROUP BY m.account) a
-  FULL JOIN (SELECT 'stake:' || s.id::TEXT AS account,
+         GROUP BY m.account, m.asset) a
+  FULL JOIN (SELECT 'stake:' || s.id::TEXT AS account, p.asset,
                     CASE WHEN s.due_at IS NULL THEN 0 ELSE s.amount_minor END AS amount_minor
-               FROM stakes s WHERE s.user_id = $1::UUID) s ON s.account = a.account
+               FROM stakes s LEFT JOIN plans p ON p.id = s.plan_id AND p.version = s.plan_version
+              WHERE s.user_id = $1::UUID) s ON s.account = a.account AND s.asset = a.asset
  WHERE COALESCE(a.amount_minor, 0) <> COALESCE(s.amount_minor, 0)
  ORDER BY 1 LIMIT 1
 """
+# A reward that belongs to no stake was owed to nobody.
 _WRONG_REWARDS = """
-SELECT s.id
-  FROM stakes s
-  LEFT JOIN (SELECT t.stake_id, sum(t.amount_minor) AS amount_minor FROM transfers t
+SELECT COALESCE(s.id::TEXT, r.stake_id::TEXT, 'nothing') AS stake
+  FROM (SELECT s.id, CASE WHEN s.due_at IS NULL THEN COALESCE(s.reward_minor, 0) ELSE 0 END AS amount_minor
+          FROM stakes s WHERE s.user_id = $1::UUID) s
+  FULL JOIN (SELECT t.stake_id, sum(t.amount_minor) AS amount_minor FROM transfers t
               WHERE t.user_id = $1::UUID AND t.kind = 'reward' GROUP BY t.stake_id) r ON r.stake_id = s.id
- WHERE s.user_id = $1::UUID
-   AND COALESCE(r.amount_minor, 0)
-       <> CASE WHEN s.due_at IS NULL THEN COALESCE(s.reward_minor, 0) ELSE 0 END
- ORDER BY s.id LIMIT 1
+ WHERE COALESCE(r.amount_minor, 0) <> COALESCE(s.amount_minor, 0)
+ ORDER BY 1 LIMIT 1
 """
-_WRONG_USAGE = """
-SELECT u.plan_id FROM plan_usage u
-  LEFT JOIN (SELECT s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
-              WHERE s.due_at IS NOT NULL GROUP BY s.plan_id) o ON o.plan_id = u.plan_id
- WHERE u.staked_minor <> COALESCE(o.amount_minor, 0)
-UNION
+_WRONG_USER_USAGE = """
 SELECT u.plan_id FROM plan_user_usage u
-  LEFT JOIN (SELECT s.user_id, s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
-              WHERE s.due_at IS NOT NULL GROUP BY s.user_id, s.plan_id) o
-    ON o.user_id = u.user_id AND o.plan_id = u.plan_id
- WHERE u.staked_minor <> COALESCE(o.amount_minor, 0)
- ORDER BY 1 LIMIT 100
+  LEFT JOIN (SELECT s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
+              WHERE s.user_id = $1::UUID AND s.due_at IS NOT NULL GROUP BY s.plan_id) o
+    ON o.plan_id = u.plan_id
+ WHERE u.user_id = $1::UUID AND u.staked_minor <> COALESCE(o.amount_minor, 0)
+ ORDER BY u.plan_id LIMIT 1
 """
-_STRANGERS = """
-SELECT h.user_id FROM ledger_heads h WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = h.user_id)
-UNION
-SELECT b.user_id FROM balances b WHERE NOT EXISTS (SELECT 1 FROM users u WHERE u.id = b.user_id)
- ORDER BY 1 LIMIT 100
+_USAGE = """
+SELECT u.plan_id, u.staked_minor FROM plan_usage u
+ UNION ALL
+SELECT DISTINCT p.id, NULL::NUMERIC FROM plans p
+ WHERE p.capacity_minor IS NOT NULL AND NOT EXISTS (SELECT 1 FROM plan_usage u WHERE u.plan_id = p.id)
 """
+BOOKS: Final = ("ledger_heads", "balances", "transfers", "stakes")
+"""Tables with rows of users, by their ids."""
+
+ROWS_A_TIME: Final = 50_000
+"""What all users have is read in ranges of users with about so many rows: all would take too long."""
+
+_UNTIL: Final = {
+    book: f"""
+SELECT b.user_id FROM {book} b WHERE b.user_id > $1::UUID ORDER BY b.user_id OFFSET $2::INT8 LIMIT 1
+"""  # noqa: S608 - only constants are put in
+    for book in BOOKS
+}
+_RANGES: Final = {True: "b.user_id >= $1::UUID AND b.user_id < $2::UUID", False: "b.user_id >= $1::UUID"}
+"""Of users, with an end and without."""
+
+_STRANGERS: Final = {
+    (book, has_end): f"""
+SELECT DISTINCT b.user_id FROM {book} b
+ WHERE {users} AND NOT EXISTS (SELECT 1 FROM users u WHERE u.id = b.user_id)
+ ORDER BY b.user_id
+"""  # noqa: S608 - only constants are put in
+    for book in BOOKS
+    for has_end, users in _RANGES.items()
+}
+_STAKED: Final = {
+    has_end: f"""
+SELECT b.plan_id, sum(b.amount_minor) AS amount_minor FROM stakes b
+ WHERE {users} AND b.due_at IS NOT NULL GROUP BY b.plan_id
+"""  # noqa: S608 - only constants are put in
+    for has_end, users in _RANGES.items()
+}
 _SCALE = "SELECT a.scale FROM assets a WHERE a.code = $1::TEXT"
 
 
@@ -124,20 +152,51 @@ async def find_wrong_account(connection: Connection, user_id: UUID) -> str | Non
     return account
 
 
-async def find_wrong_reward(connection: Connection, user_id: UUID) -> UUID | None:
-    """A stake of the user's that was not paid the reward that is written of it; None when all were."""
-    stake_id: UUID | None = await connection.fetchval(_WRONG_REWARDS, user_id)
-    return stake_id
+async def find_wrong_reward(connection: Connection, user_id: UUID) -> str | None:
+    """A stake of the user's that was not paid the reward that is written of it; None when all were.
+
+    "nothing" stands for a reward that was paid for no stake.
+    """
+    stake: str | None = await connection.fetchval(_WRONG_REWARDS, user_id)
+    return stake
+
+
+async def find_wrong_user_usage(connection: Connection, user_id: UUID) -> str | None:
+    """A plan in which another amount is counted as the user's than is staked; None when there is none."""
+    plan_id: str | None = await connection.fetchval(_WRONG_USER_USAGE, user_id)
+    return plan_id
 
 
 async def find_wrong_usage(connection: Connection) -> list[str]:
-    """Plans of which more or less is staked than is counted, by all or by one user; at most 100."""
-    return [row["plan_id"] for row in await connection.fetch(_WRONG_USAGE)]
+    """Plans in which another amount is counted than is staked, or none although there is a capacity."""
+    async with connection.transaction():
+        # All ranges as they are at one moment, and in nobody's way.
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        counted = {row["plan_id"]: row["staked_minor"] for row in await connection.fetch(_USAGE)}
+        staked: Counter[str] = Counter()
+        start: UUID | None = UUID(int=0)
+        while start is not None:
+            until = await _find_until(connection, "stakes", start)
+            for row in await connection.fetch(_STAKED[until is not None], *_range(start, until)):
+                staked[row["plan_id"]] += row["amount_minor"]
+            start = until
+    return sorted(plan_id for plan_id, minor in counted.items() if minor != staked[plan_id])
 
 
-async def find_strangers(connection: Connection) -> list[UUID]:
-    """Who has a ledger, or a balance, and is no user; at most 100."""
-    return [row["user_id"] for row in await connection.fetch(_STRANGERS)]
+async def find_strangers(connection: Connection, book: str, start: UUID) -> tuple[list[UUID], UUID | None]:
+    """Who has rows in one of BOOKS and is no user, in the range from `start`; and where the next begins."""
+    until = await _find_until(connection, book, start)
+    rows = await connection.fetch(_STRANGERS[book, until is not None], *_range(start, until))
+    return [row["user_id"] for row in rows], until
+
+
+async def _find_until(connection: Connection, book: str, start: UUID) -> UUID | None:
+    until: UUID | None = await connection.fetchval(_UNTIL[book], start, ROWS_A_TIME)
+    return until
+
+
+def _range(start: UUID, until: UUID | None) -> tuple[UUID, ...]:
+    return (start,) if until is None else (start, until)
 
 
 async def find_scale(connection: Connection, asset: str) -> int | None:

@@ -164,6 +164,30 @@ async def _fault_at_the_end(
     return None
 
 
+async def verify_usage(services: Services, user_id: UUID, deadline: Deadline) -> str | None:
+    """What plans count of a user that is not what they have staked; None when all is."""
+    plan_id = await services.read(
+        lambda connection: balances.find_wrong_user_usage(connection, user_id), deadline
+    )
+    return None if plan_id is None else f"counts another amount of plan {plan_id} than is staked"
+
+
+async def find_strangers(services: Services, deadline_of_page: Callable[[], Deadline]) -> list[UUID]:
+    """Who has a ledger, a balance or a stake, and is no user."""
+    strangers: set[UUID] = set()
+    for book in balances.BOOKS:
+        start: UUID | None = UUID(int=0)
+        while start is not None:
+            found, start = await services.read(
+                lambda connection, book=book, start=start: balances.find_strangers(  # type: ignore[misc]
+                    connection, book, start
+                ),
+                deadline_of_page(),
+            )
+            strangers.update(found)
+    return sorted(strangers)
+
+
 async def verify_stakes(
     services: Services, user_id: UUID, deadline_of_page: Callable[[], Deadline]
 ) -> tuple[UUID, str] | None:

@@ -171,6 +171,45 @@ async def test_many_stakes_are_compared_in_little_time(desk: Any) -> None:
     )
 
 
+_COPIED = """
+INSERT INTO transfers (user_id, seq, id, kind, debit_account, credit_account, asset, amount_minor, stake_id,
+                       actor, at_ms, hash)
+SELECT t.user_id, 4, t.id, {} 5, {}, t.actor, t.at_ms, t.hash FROM transfers t WHERE t.seq = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ("DELETE FROM stakes WHERE id = '00000000-0000-7000-8000-000000000002'", ("stake:", None)),
+        ("DELETE FROM transfers WHERE seq = 2", ("stake:", None)),
+        ("UPDATE transfers SET asset = 'WEI' WHERE seq = 2", ("stake:", None)),
+        ("DELETE FROM plans WHERE id = 'STK-1M'", ("the first", None)),
+        (_COPIED.format("'principal', t.credit_account, 'available', t.asset,", "t.stake_id"),
+         ("stake:", None)),
+        (_COPIED.format("'reward', 'rewards', 'available', t.asset,", "t.stake_id"), (None, "")),
+        (_COPIED.format("'reward', 'rewards', 'available', t.asset,", "NULL::UUID"), (None, "nothing")),
+        (_COPIED.format("'reward', 'rewards', 'available', t.asset,", "$1::UUID"), (None, "the user's")),
+    ],
+)  # fmt: skip
+async def test_each_side_is_compared_with_the_other(
+    desk: Any, change: str, wrong: tuple[str | None, str | None]
+) -> None:
+    """Stakes without transfers, transfers without stakes, another asset, a reward for nothing."""
+    [(user_id,)] = await desk.sql("SELECT id FROM users WHERE username = 'ada'")
+    for make in _MANY:
+        await desk.sql(make, user_id, 3)
+    for table in ("stakes", "transfers", "plans"):
+        await desk.sql(f"ALTER TABLE {table} DISABLE TRIGGER ALL")
+    await desk.sql(change, *([user_id] if "$1" in change else []))
+    account = await desk.services.read(lambda c: balances.find_wrong_account(c, user_id), desk.deadline)
+    reward = await desk.services.read(lambda c: balances.find_wrong_reward(c, user_id), desk.deadline)
+    second = "00000000-0000-7000-8000-000000000002"
+    named = {"stake:": f"stake:{second}", "": second, "the user's": str(user_id), "nothing": "nothing"}
+    named["the first"] = f"stake:{second[:-1]}1"
+    assert (account, reward) == tuple(None if each is None else named[each] for each in wrong)
+
+
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
