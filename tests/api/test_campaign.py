@@ -19,6 +19,8 @@ from tests.support.served import ServedService, served
 EXAMPLES = int(os.environ.get("STAKEHOLD_SOAK_EXAMPLES") or 10)
 FEW_EXAMPLES = max(3, EXAMPLES // 4)
 RUN_TIMEOUT_S = 180 + 10 * EXAMPLES
+AT_THE_BOUNDS = "coverage,fuzzing" if EXAMPLES > 10 else "coverage"
+"""Where nearly all is refused for one reason, chance adds little to the bounds of every schema."""
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,9 @@ def test_signed_out_nothing_is_given(
 ) -> None:
     """The same without a token to begin with: where one is needed, nothing but 401 is answered."""
     result = run_campaign(
-        api, tmp_path, document, seed=seed, examples=FEW_EXAMPLES, signed_in=False, timeout_s=RUN_TIMEOUT_S
-    )
+        api, tmp_path, document,
+        seed=seed, examples=FEW_EXAMPLES, signed_in=False, phases=AT_THE_BOUNDS, timeout_s=RUN_TIMEOUT_S,
+    )  # fmt: skip
     assert_without_finding(result)
     for method, path, operation in operations(document):
         without = {one.status for one in result.of(method, path) if not one.has_token}
@@ -85,8 +88,9 @@ async def test_a_limit_is_answered_as_described(
     settings = {"REDIS_URL": api_valkey.url, "STAKEHOLD_RING_EPOCH": "1"}
     async with served(tmp_path, api.database_url, settings, processes=1) as limited:
         result = run_campaign(
-            limited, tmp_path, document, seed=seed, examples=FEW_EXAMPLES, timeout_s=RUN_TIMEOUT_S
-        )
+            limited, tmp_path, document,
+            seed=seed, examples=FEW_EXAMPLES, phases=AT_THE_BOUNDS, timeout_s=RUN_TIMEOUT_S,
+        )  # fmt: skip
     assert_without_finding(result)
     limited_ones = {(one.method, one.path) for one in result.tried if one.status == 429}
     assert limited_ones >= {("POST", "/api/auth"), ("POST", "/api/users")}
@@ -128,6 +132,8 @@ FOUND_OUT = {
 def test_the_campaign_sees(api: ServedService, document: dict[str, Any], seed: int, tmp_path: Path) -> None:
     """Where service and document differ, each check says so, and at the right operation."""
     lie(document)
+    lied_about = {where.split(" ")[1] for _, where in FOUND_OUT}
+    document["paths"] = {path: item for path, item in document["paths"].items() if path in lied_about}
     result = run_campaign(
         api, tmp_path, document, seed=seed, examples=3, phases="coverage", timeout_s=RUN_TIMEOUT_S
     )
