@@ -6,6 +6,7 @@ its plan, and what was on sale at the moment of maturity, and so does not depend
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from uuid import UUID
 
 from stakehold.domain.accrual import accrued_minor
@@ -67,6 +68,8 @@ def fault_of_terms(stake: Stake) -> str | None:
         owed = _outcome(stake)
     except ValueError:
         return "could not have been left then"
+    if (stake.value_date, stake.maturity_date) != _days(stake):
+        return "earns on other days than its period's"
     if (stake.reward_minor, stake.forfeited_minor) != owed:
         return "has another outcome than its terms"
     if stake.state == "active":
@@ -78,6 +81,15 @@ def fault_of_terms(stake: Stake) -> str | None:
     if stake.due_at_ms > stake.matures_at_ms:
         return "is due after its maturity"
     return "is due before it can be" if stake.due_at_ms < _earliest_end_ms(stake) else None
+
+
+def _days(stake: Stake) -> tuple[date, date]:
+    """Its value date and its maturity, counted from the origin: the one is its period before the other."""
+    months = stake.origin_months
+    return (
+        add_months(stake.origin_date, months - stake.plan.period_months),
+        add_months(stake.origin_date, months),
+    )
 
 
 def _outcome(stake: Stake) -> tuple[int | None, int | None]:
