@@ -22,8 +22,8 @@ async def test_a_matured_stake_is_told_so(person: Person, instruction: str) -> N
     stake_id = await person.stake()
     await person.service.sql("ALTER TABLE stakes DISABLE TRIGGER stakes_terms_stay")
     await person.service.sql(
-        "UPDATE stakes SET origin_date = '2021-03-01', value_date = '2021-03-01', maturity_date = '2022-03-01',"
-        " due_at = TIMESTAMPTZ '2022-03-01 00:00:00Z'"
+        "UPDATE stakes SET origin_date = '2021-03-01', value_date = '2021-03-01',"
+        " maturity_date = '2022-03-01', due_at = TIMESTAMPTZ '2022-03-01 00:00:00Z'"
     )
     await person.service.sql("ALTER TABLE stakes ENABLE TRIGGER stakes_terms_stay")
     for settled in (False, True):
