@@ -2,6 +2,8 @@
 
 import argparse
 import functools
+import json
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -137,11 +139,19 @@ def read_terms(content: bytes) -> tuple[Plan, bool]:
     """
     try:
         terms = msgspec.json.decode(content, type=_Terms)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        json.loads(content, object_pairs_hook=_once)
+    except (msgspec.DecodeError, ValueError) as error:
         raise ValidationError(f"This is no plan: {error}.") from None
     if not 0 <= terms.scale <= SCALE_MAX:
         raise ValidationError(f"scale: an asset has 0 to {SCALE_MAX} decimal places.")
     return _plan(terms), terms.on_sale_from is None
+
+
+def _once(pairs: list[tuple[str, object]]) -> None:
+    """Raise ValueError for a member that is given twice: which of the two was meant nobody can say."""
+    name, times = Counter(name for name, _ in pairs).most_common(1)[0] if pairs else ("", 0)
+    if times > 1:
+        raise ValueError(f"{name} is given twice")
 
 
 def _plan(terms: _Terms) -> Plan:

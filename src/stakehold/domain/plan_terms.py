@@ -95,7 +95,7 @@ def _times(plan: Plan) -> Iterator[str]:
     if not 1 <= plan.period_months <= PERIOD_MONTHS_MAX:
         yield f"A period has 1 to {PERIOD_MONTHS_MAX} months."
     elif plan.minimum_hold_days >= fewest_days(plan.period_months):
-        yield "The minimum hold is over before the shortest term is."
+        yield "The minimum hold has fewer days than the period at its shortest."
     if plan.minimum_hold_days < 0:
         yield "The minimum hold is not negative."
     if not 0 <= plan.cooldown_s <= COOLDOWN_S_MAX:
@@ -111,7 +111,7 @@ def _early_exit(plan: Plan) -> Iterator[str]:
         yield f"An early exit is one of {', '.join(get_args(EarlyExitPolicy))}."
     elif plan.early_exit == "forfeit_part":
         if not 1 <= plan.early_exit_ppm <= PPM:
-            yield f"The part that is forfeited is from 1 to {PPM} ppm."
+            yield "The share that is forfeited is more than 0, and at most 1."
     elif plan.early_exit == "reduced_rate":
         if not 0 <= plan.early_exit_ppm <= min((band.rate_ppm for band in plan.bands), default=0):
             yield "The reduced rate is not negative, and not above that of any band."
@@ -123,4 +123,4 @@ def _reward(plan: Plan) -> Iterator[str]:
     highest_ppm = max(band.rate_ppm for band in plan.bands)
     days = plan.period_months * _MONTH_DAYS_MAX
     if _largest_minor(plan) * highest_ppm * days > _AMOUNT_MINOR_MAX * PPM * _YEAR_DAYS:
-        yield f"The reward on the largest amount has at most {MAX_AMOUNT_DIGITS} digits: lower the maximum."
+        yield f"The reward on the largest amount has at most {MAX_AMOUNT_DIGITS} digits: set a lower maximum."

@@ -101,12 +101,13 @@ def read_stake_quote(
     """
     quote = services.quotes.read(KIND, user_id, quote_id)
     fields = quote.fields
-    if fields["amountMinor"] != str(amount_minor):
-        raise _mismatch("/amount")
     if order.plan_id and fields["plan"] != order.plan_id:
         raise _mismatch("/plan")
     if not order.plan_id and (fields["asset"], fields["period"]) != (ASSET, order.period_months):
         raise _mismatch("/period")
+    # In minor units, and so after the plan, which says what they are.
+    if fields["amountMinor"] != str(amount_minor):
+        raise _mismatch("/amount")
     value_date = date.fromisoformat(str(fields["valueDate"]))
     return str(fields["plan"]), QuotedTerms(int(fields["version"]), value_date, quote.expires_at_ms)
 

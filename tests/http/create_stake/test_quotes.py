@@ -57,6 +57,7 @@ async def test_a_quote_by_period_is_one_by_its_plan(person: Person) -> None:
         ({"period": 6}, "/period"),
         ({"period": None, "plan": "STK-6M"}, "/plan"),
         ({"period": None, "plan": "X-12M"}, "/plan"),
+        ({"period": None, "plan": "GLD-12M"}, "/plan"),
     ],
 )
 async def test_a_quote_for_another_stake_is_refused(
@@ -64,6 +65,8 @@ async def test_a_quote_for_another_stake_is_refused(
 ) -> None:
     """The problem names the field that is not as it was quoted, and nothing is made."""
     await put_on_sale(person.service.database_url, make_plan(id="X-12M"))
+    # The same amount, of which there are other minor units.
+    await put_on_sale(person.service.database_url, make_plan(id="GLD-12M", asset="GLD", scale=2))
     body = {**BODY, **change, "quoteId": (await quote(person))["quoteId"]}
     answer = await person.post(
         "/api/stake", {name: value for name, value in body.items() if value is not None}

@@ -105,6 +105,21 @@ def test_what_is_no_json_is_refused(content: bytes) -> None:
         read_terms(content)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ('"rate":', '"rate": "0.5", "rate":', "rate is given twice"),
+        ('"policy":', '"policy": "forfeit_all", "policy":', "policy is given twice"),
+    ],
+)
+def test_a_member_given_twice_is_refused(before: str, after: str, named: str) -> None:
+    """Which of the two was meant nobody can say, and a version cannot be taken back."""
+    content = json.dumps({**LEAST, "rate": "0.05", "earlyExit": {"policy": "not_allowed"}})
+    read_terms(content.encode())
+    with pytest.raises(ValidationError, match=named):
+        read_terms(content.replace(before, after).encode())
+
+
 @pytest.mark.usefixtures("environment")
 def test_a_plan_is_published_listed_and_closed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Published twice it is one version; closed, it is listed with the end of its sale."""
