@@ -30,7 +30,7 @@ async def look_at_stake(desk: Desk, stake: Stake, *, at: int, faults: Faults = C
     promise(told["accrued"] in owed, ACCRUES, f"{told['accrued']} in place of {owed}: {stake}")
     accrued = minor_of(told["accrued"], scale)
     exact = stake.terms.exact(stake.amount, stake.first, max(stake.first, stake.earned_until(max(days))))
-    promise(stake.most_accrued <= accrued <= exact or stake.state == "cancelled", ACCRUES, (accrued, exact))
+    promise(stake.most_accrued <= accrued <= exact, ACCRUES, (accrued, exact))
     stake.most_accrued = max(stake.most_accrued, accrued)
     states = {_status(stake, at_ms) for at_ms in (answer.start_ms, answer.end_ms)}
     promise(told["status"] in states, EXACT, f"{told['status']} in place of {states}: {stake}")
@@ -47,8 +47,6 @@ def _accrued(stake: Stake, day: date) -> int:
     end = stake.earned_until(day)
     if stake.state in ("paid_out", "renewed"):
         end = stake.matures
-    if stake.state == "cancelled":
-        end = stake.first
     return stake.terms.accrued(stake.amount, stake.first, max(end, stake.first))
 
 
