@@ -9,7 +9,7 @@ from tests.stateful.machine.limits import LIMITS, LimitsMachine
 from tests.stateful.machine.run import run_machine, seed_of_this_run
 from tests.stateful.machine.stores import StoreUrls, prepare_stores
 
-EXAMPLES = int(os.environ.get("STAKEHOLD_SOAK_EXAMPLES") or 40)
+EXAMPLES = int(os.environ.get("STAKEHOLD_SOAK_EXAMPLES") or 25)
 
 
 @pytest.fixture(scope="module")
