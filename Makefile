@@ -2,7 +2,7 @@
 # locks in requirements/, every file checked against its hash.
 #
 #   make run     PostgreSQL, Valkey, a demo user and the service, on http://127.0.0.1:8000 (PORT=9000 make run)
-#   make test    all tests              make test ARGS="tests/unit/domain -q"
+#   make test    all tests, in two processes; make test ARGS="tests/unit/domain -q"
 #   make soak    faults under load for SOAK_MINUTES (30); SEED=… repeats what a run did
 #   make soak-api  more generated requests, EXAMPLES (100) an operation; SEED=… repeats them
 #   make coverage  all tests, and the branches of src/ that they do not reach
@@ -35,7 +35,7 @@ run: $(VENV)/run.stamp
 	@exec $(VENV)/bin/stakehold dev
 
 test: $(VENV)/dev.stamp
-	$(VENV)/bin/pytest $(ARGS)
+	$(VENV)/bin/python -m tests.side_by_side $(ARGS)
 
 soak: $(VENV)/dev.stamp
 	$(VENV)/bin/python -m tests.faults.soak
