@@ -107,9 +107,10 @@ async def _deliver_batch(
     services: Services, webhook: Webhook, batch: list[DueEvent], deadline: Deadline
 ) -> int:
     """Send all of a batch at once and note the results; how many were delivered."""
-    if not batch:
+    timeout_s = min(SEND_TIMEOUT_S, deadline.left_s() - STATEMENT_TIMEOUT_S)
+    # Where taking them used up the time they are left to their leases: to some no time at all is no limit.
+    if not batch or timeout_s <= 0:
         return 0
-    timeout_s = min(SEND_TIMEOUT_S, max(0.0, deadline.left_s() - STATEMENT_TIMEOUT_S))
     async with asyncio.TaskGroup() as group:
         attempts = [group.create_task(_attempt(services, webhook, event, timeout_s)) for event in batch]
     results = [attempt.result() for attempt in attempts]
@@ -136,6 +137,9 @@ async def _attempt(services: Services, webhook: Webhook, event: DueEvent, timeou
         error = "no answer in time"
     except NotDeliveredError as failure:
         error = failure.reason
+    except Exception as fault:
+        # One that nobody thought of must not take the results of the others with it.
+        error = f"fault {type(fault).__name__}"
     if reply is not None and 200 <= reply.status < 300:
         return Result(event)
     if reply is not None and reply.status == GONE:

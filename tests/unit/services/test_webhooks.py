@@ -24,6 +24,7 @@ from stakehold.security.webhooks import WebhookSigner
 from stakehold.services import exits, stakes
 from stakehold.services.orders import Order
 from stakehold.services.webhooks import NotDeliveredError, Webhook, deliver_due
+from tests.support.fakes import ManualClock
 from tests.support.receiver import KEY, Received, Receiver, running_receiver
 from tests.unit.services.conftest import PASSWORD, Desk, OpenDesk
 
@@ -356,3 +357,38 @@ async def test_what_happens_is_counted(desk: Desk, webhook: Webhook, receiver: R
     counted = desk.services.counters.counted()  # type: ignore[attr-defined]
     names = ("webhooks_delivered", "webhooks_failed", "webhooks_given_up")
     assert [counted.get(name) for name in names] == [3, 1, 1]
+
+
+async def test_nothing_is_sent_when_taking_it_has_used_up_the_time(
+    desk: Desk, webhook: Webhook, receiver: Receiver, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send without any time left would have no limit: the events are left to their leases."""
+    await write(desk, 1)
+    take_due = events.take_due
+
+    async def take_long(*arguments: Any, **options: Any) -> Any:
+        taken = await take_due(*arguments, **options)
+        clock.advance(60)
+        return taken
+
+    monkeypatch.setattr(events, "take_due", take_long)
+    assert await deliver_due(desk.services, webhook, Deadline.after(clock, 60), 10) == 0
+    assert receiver.received == []
+    assert await states(desk) == [(0, False, False, True, None)]
+
+
+async def test_a_fault_of_the_sender_is_noted_and_keeps_no_others(
+    desk: Desk, receiver: Receiver, webhook: Webhook
+) -> None:
+    """Whatever it raises counts as an attempt, so that it ends, and the others' results are kept."""
+
+    class Broken:
+        async def post(self, url: str, **options: Any) -> Any:
+            raise UnicodeError("nobody thought of it")
+
+        async def close(self) -> None: ...
+
+    await write(desk, 2)
+    assert await deliver(desk, replace(webhook, sender=Broken())) == 0
+    assert {state[0] for state in await states(desk)} == {1}
+    assert {state[4] for state in await states(desk)} == {"fault UnicodeError"}
