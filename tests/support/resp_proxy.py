@@ -32,6 +32,7 @@ class RespProxy:
         self._flowing.set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -45,7 +46,8 @@ class RespProxy:
         ).geturl()
 
     async def stop(self) -> None:
-        """Stop listening and cut what is connected."""
+        """Stop listening, cut what is connected, and pass nothing on any more."""
+        self._stopped = True
         self.refuse()
         self.resume()
         self.cut()
@@ -85,11 +87,22 @@ class RespProxy:
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         self.connections += 1
+        try:
+            # Taken before the stop, its turn may come only now: a server that is back must not see it.
+            if not self._stopped:
+                await self._pass(reader, writer)
+        finally:
+            writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
         except OSError:
-            writer.transport.abort()
             return
         pair = {writer, up_writer}
         self._writers |= pair
@@ -97,14 +110,13 @@ class RespProxy:
             asyncio.create_task(self._pass_commands(reader, up_writer)),
             asyncio.create_task(self._pass_replies(up_reader, writer)),
         ]
-        self._tasks |= set(tasks)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
-        self._tasks -= set(tasks)
-        self._writers -= pair
-        for each in pair:
-            each.transport.abort()
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._writers -= pair
+            up_writer.transport.abort()
 
     async def _pass_commands(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         parser = hiredis.Reader()  # a command is framed as a reply that is an array
