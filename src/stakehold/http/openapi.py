@@ -12,6 +12,7 @@ import msgspec
 from stakehold import __version__
 from stakehold.http.examples import example_of, problem_example
 from stakehold.http.idempotency import KEY_PATTERN
+from stakehold.http.openapi_links import LINKS
 from stakehold.http.operations import Operation, Outcome
 from stakehold.http.pipeline import GLOBAL_POLICY
 from stakehold.http.problems import PROBLEMS, Problem, ProblemKind
@@ -134,115 +135,6 @@ _EXTRA_MEMBERS: Final[dict[str, Json]] = {
             "type": "array",
             "items": {"type": "string"},
         }
-    },
-}
-
-
-# What one answer gives to the next call; where access tokens go is said by the security scheme.
-_LINKS: Final[dict[tuple[str, int], Json]] = {
-    ("signUp", 201): {
-        "signIn": {
-            "operationId": "signIn",
-            "description": "Sign in as the new user.",
-            "requestBody": {
-                "username": "$request.body#/username",
-                "password": "$request.body#/password",
-            },
-        }
-    },
-    **{
-        (operation, 200): {
-            "refresh": {
-                "operationId": "refresh",
-                "description": "Exchange the refresh token, once.",
-                "requestBody": {"refreshToken": "$response.body#/refreshToken"},
-            }
-        }
-        for operation in ("signIn", "refresh", "changePassword")
-    },
-    ("createStake", 201): {
-        "getStake": {
-            "operationId": "getStake",
-            "description": "Read the stake.",
-            "parameters": {"stakeId": "$response.body#/stakeId"},
-        },
-        **{
-            operation: {
-                "operationId": operation,
-                "description": description,
-                "parameters": {"stakeId": "$response.body#/stakeId"},
-            }
-            for operation, description in (
-                ("quoteExit", "Ask what leaving early would pay."),
-                ("cancelStake", "Take it back, as long as its grace period is not over."),
-            )
-        },
-    },
-    ("quoteExit", 200): {
-        "unstake": {
-            "operationId": "unstake",
-            "description": "Leave with what was quoted.",
-            "parameters": {"stakeId": "$response.body#/stakeId"},
-            "requestBody": {"quoteId": "$response.body#/quoteId"},
-        }
-    },
-    ("listRewards", 200): {
-        "listOlder": {
-            "operationId": "listRewards",
-            "description": "Go on where the page ends, unless `nextCursor` is null.",
-            "parameters": {
-                "from": "$response.body#/from",
-                "to": "$response.body#/to",
-                "cursor": "$response.body#/nextCursor",
-            },
-        }
-    },
-    ("quoteStake", 200): {
-        "createStake": {
-            "operationId": "createStake",
-            "description": "Make the stake as it was quoted.",
-            "requestBody": {
-                "amount": "$response.body#/amount",
-                "plan": "$response.body#/plan",
-                "quoteId": "$response.body#/quoteId",
-            },
-        }
-    },
-    ("listPlans", 200): {
-        "getPlan": {
-            "operationId": "getPlan",
-            "description": "Read one of the plans.",
-            "parameters": {"planId": "$response.body#/items/0/id"},
-        },
-        "listPlanVersions": {
-            "operationId": "listPlanVersions",
-            "description": "Read the versions of one of the plans.",
-            "parameters": {"planId": "$response.body#/items/0/id"},
-        },
-    },
-    ("listStakes", 200): {
-        "getStake": {
-            "operationId": "getStake",
-            "description": "Read one of the stakes.",
-            "parameters": {"stakeId": "$response.body#/items/0/id"},
-        },
-        "listOlder": {
-            "operationId": "listStakes",
-            "description": "Go on where the page ends, unless `nextCursor` is null.",
-            "parameters": {"cursor": "$response.body#/nextCursor"},
-        },
-    },
-    ("getStake", 200): {
-        "getStakeAgain": {
-            "operationId": "getStake",
-            "description": "Ask whether it has changed.",
-            "parameters": {"stakeId": "$response.body#/id", "If-None-Match": "$response.header.ETag"},
-        },
-        "changeStake": {
-            "operationId": "changeStake",
-            "description": "Say what becomes of it, unless it has changed.",
-            "parameters": {"stakeId": "$response.body#/id", "If-Match": "$response.header.ETag"},
-        },
     },
 }
 
@@ -382,7 +274,7 @@ def _success(operation: Operation, outcome: Outcome) -> Json:
         response["content"] = {"application/json": _media(outcome.schema)}
     if operation.id in _MEDIA_TYPES:
         response.setdefault("content", {})[_MEDIA_TYPES[operation.id]] = {}
-    if links := _LINKS.get((operation.id, outcome.status)):
+    if links := LINKS.get((operation.id, outcome.status)):
         response["links"] = links
     return response
 
