@@ -5,19 +5,22 @@ SETTINGS is the one list of them; docs/operations.md shows it and a test holds t
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 from stakehold.database.stake_creation import Funding
 from stakehold.gate import parse_limits
-from stakehold.security.destinations import check_destination
-from stakehold.security.secrets import check_jwt_secret
-from stakehold.security.webhooks import check_webhook_key, webhook_key
-
-T = TypeVar("T")
+from stakehold.runtime.variables import (
+    VariableReader,
+    funding,
+    is_address,
+    origins,
+    seconds_up_to,
+    switch,
+    whole_number,
+)
 
 CONNECTIONS_PER_CORE = 10
 PROCESSES_MAX = 64
@@ -196,14 +199,16 @@ def load_worker_settings(environ: Mapping[str, str], *, hyperdrive: bool) -> Set
 
 def load_settings(environ: Mapping[str, str], *, production: bool, database_needed: bool = True) -> Settings:
     """Read and check the environment. Raises SettingsError that names everything wrong with it at once."""
-    reader = _Reader(environ, production)
-    processes = reader.read("STAKEHOLD_PROCESSES", _whole(1, PROCESSES_MAX), cores() if production else 1)
+    reader = VariableReader(environ, production)
+    processes = reader.read(
+        "STAKEHOLD_PROCESSES", whole_number(1, PROCESSES_MAX), cores() if production else 1
+    )
     pool_size = max(2, CONNECTIONS_PER_CORE * cores() // processes)
-    drain_s = reader.read("STAKEHOLD_DRAIN_S", _seconds(60), 2.0 if production else 0.0)
-    stop_s = reader.read("STAKEHOLD_STOP_S", _seconds(300), 15.0)
+    drain_s = reader.read("STAKEHOLD_DRAIN_S", seconds_up_to(60), 2.0 if production else 0.0)
+    stop_s = reader.read("STAKEHOLD_STOP_S", seconds_up_to(300), 15.0)
     if stop_s <= drain_s:
         reader.problems.append("STAKEHOLD_STOP_S must be more than STAKEHOLD_DRAIN_S.")
-    webhook_private = reader.read("STAKEHOLD_WEBHOOK_PRIVATE", _switch, False)
+    webhook_private = reader.read("STAKEHOLD_WEBHOOK_PRIVATE", switch, False)
     webhook_url = reader.destination("STAKEHOLD_WEBHOOK_URL", private=webhook_private)
     settings = Settings(
         jwt_secret=reader.secret("JWT_SECRET", needed=production),
@@ -211,19 +216,19 @@ def load_settings(environ: Mapping[str, str], *, production: bool, database_need
         database_url=reader.address(
             "DATABASE_URL", ("postgresql", "postgres"), needed=production and database_needed
         ),
-        redis=reader.redis(),
+        redis=_redis(reader),
         host=reader.text("STAKEHOLD_HOST") or "127.0.0.1",
-        port=reader.read("PORT", _whole(0, 65535), 8000),
+        port=reader.read("PORT", whole_number(0, 65535), 8000),
         processes=processes,
-        pool_size=reader.read("STAKEHOLD_POOL_SIZE", _whole(1, 1000), pool_size),
+        pool_size=reader.read("STAKEHOLD_POOL_SIZE", whole_number(1, 1000), pool_size),
         limits=reader.read("STAKEHOLD_LIMITS", parse_limits, {}),
-        sign_up_open=reader.read("STAKEHOLD_SIGN_UP", _switch, True),
-        funding=reader.read("FUNDING", _funding, "external"),
-        refresh_ttl_s=reader.read("STAKEHOLD_REFRESH_TTL_S", _whole(60, 400 * DAY_S), 30 * DAY_S),
-        cors_origins=reader.read("STAKEHOLD_CORS_ORIGINS", _origins, frozenset()),
-        trusted_proxies=reader.read("STAKEHOLD_TRUSTED_PROXIES", _whole(0, 10), 0),
-        hsts=reader.read("STAKEHOLD_HSTS", _switch, False),
-        ring_epoch=reader.read("STAKEHOLD_RING_EPOCH", _whole(0, 10**6), 0),
+        sign_up_open=reader.read("STAKEHOLD_SIGN_UP", switch, True),
+        funding=reader.read("FUNDING", funding, "external"),
+        refresh_ttl_s=reader.read("STAKEHOLD_REFRESH_TTL_S", whole_number(60, 400 * DAY_S), 30 * DAY_S),
+        cors_origins=reader.read("STAKEHOLD_CORS_ORIGINS", origins, frozenset()),
+        trusted_proxies=reader.read("STAKEHOLD_TRUSTED_PROXIES", whole_number(0, 10), 0),
+        hsts=reader.read("STAKEHOLD_HSTS", switch, False),
+        ring_epoch=reader.read("STAKEHOLD_RING_EPOCH", whole_number(0, 10**6), 0),
         drain_s=drain_s,
         stop_s=stop_s,
         webhook_url=webhook_url,
@@ -236,118 +241,42 @@ def load_settings(environ: Mapping[str, str], *, production: bool, database_need
     return settings
 
 
-class _Reader:
-    """Reads one variable after the other and collects what is wrong. An empty variable is one not set."""
-
-    def __init__(self, environ: Mapping[str, str], production: bool) -> None:
-        self.problems: list[str] = []
-        self._environ = environ
-        self._production = production
-
-    def text(self, name: str) -> str:
-        return self._environ.get(name, "").strip()
-
-    def read(self, name: str, parse: Callable[[str], T], default: T) -> T:
-        text = self.text(name)
-        if not text:
-            return default
-        try:
-            return parse(text)
-        except ValueError as error:
-            self.problems.append(f"{name}: {error}")
-            return default
-
-    def secret(self, name: str, *, needed: bool) -> str:
-        # Not stripped: its bytes are the key.
-        secret = self._environ.get(name, "")
-        if not secret and not needed:
-            return ""
-        # `dev` uses any secret it is given, and says what `serve` would say.
-        if self._production:
-            try:
-                check_jwt_secret(secret)
-            except ValueError as error:
-                self.problems.append(f"{name}: {error}" if secret else f"{name} is not set. {error}")
-        return secret
-
-    def address(self, name: str, schemes: tuple[str, ...], *, needed: bool) -> str:
-        url = self.text(name)
-        if not url:
-            if needed:
-                self.problems.append(f"{name} is not set.")
-        elif not _is_address(url, schemes):
-            self.problems.append(f"{name}: this is no address that begins with {schemes[0]}://.")
-        return url
-
-    def destination(self, name: str, *, private: bool) -> str:
-        url = self.text(name)
-        if url:
-            try:
-                check_destination(url, private=private)
-            except ValueError as error:
-                self.problems.append(f"{name}: {error}")
-        return url
-
-    def webhook_keys(self, *, needed: bool) -> tuple[bytes, ...]:
-        """The key to sign with, then the one before it, where they are given."""
-        keys = []
-        for name in ("STAKEHOLD_WEBHOOK_SECRET", "STAKEHOLD_WEBHOOK_SECRET_PREVIOUS"):
-            secret = self.text(name)
-            try:
-                if secret:
-                    keys.append(webhook_key(secret))
-                    if self._production:
-                        check_webhook_key(keys[-1])
-            except ValueError as error:
-                self.problems.append(f"{name}: {error}")
-        if needed and not self.text("STAKEHOLD_WEBHOOK_SECRET"):
-            self.problems.append("STAKEHOLD_WEBHOOK_SECRET is not set, and STAKEHOLD_WEBHOOK_URL is.")
-        return tuple(keys)
-
-    def redis(self) -> tuple[RedisAddress, ...]:
-        urls = self.text("REDIS_URL").split()
-        rest_urls = self.text("UPSTASH_REDIS_REST_URL").split()
-        tokens = self.text("UPSTASH_REDIS_REST_TOKEN").split()
-        if urls and rest_urls:
-            self.problems.append("REDIS_URL and UPSTASH_REDIS_REST_URL are both set; there is one Redis.")
-        if len(rest_urls) != len(tokens):
-            self.problems.append(
-                "UPSTASH_REDIS_REST_TOKEN: one token is needed for each address; "
-                f"there are {len(tokens)} for {len(rest_urls)}."
-            )
-        if not all(token.isascii() and token.isprintable() for token in tokens):
-            self.problems.append("UPSTASH_REDIS_REST_TOKEN: a token is one word of ASCII.")
-        if not urls and not rest_urls and self._production:
-            self.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
-        if not all(_is_address(url, ("redis", "rediss")) and _names_a_database(url) for url in urls):
-            self.problems.append(
-                "REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database]. "
-                "Several have spaces between, no commas."
-            )
-        if not all(_is_address(url, tuple(_HTTP_PORTS)) and _is_bare(url) for url in rest_urls):
-            self.problems.append(
-                "UPSTASH_REDIS_REST_URL: this is no https://host, with the token apart. "
-                "Several have spaces between, no commas."
-            )
-        if self.problems:
-            return ()
-        addresses = [RedisAddress(url) for url in urls]
-        addresses += [RedisAddress(url, token) for url, token in zip(rest_urls, tokens, strict=True)]
-        names = [address.name for address in addresses]
-        if len(set(names)) != len(names):
-            variable = "REDIS_URL" if urls else "UPSTASH_REDIS_REST_URL"
-            twice = next(name for name in names if names.count(name) > 1)
-            self.problems.append(f"{variable}: a Redis is given twice: {twice}.")
-        return tuple(addresses)
-
-
-def _is_address(url: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.hostname or parts.query)
+def _redis(reader: VariableReader) -> tuple[RedisAddress, ...]:
+    """Every Redis that is given; none once anything is wrong, in these variables or in others."""
+    urls = reader.text("REDIS_URL").split()
+    rest_urls = reader.text("UPSTASH_REDIS_REST_URL").split()
+    tokens = reader.text("UPSTASH_REDIS_REST_TOKEN").split()
+    if urls and rest_urls:
+        reader.problems.append("REDIS_URL and UPSTASH_REDIS_REST_URL are both set; there is one Redis.")
+    if len(rest_urls) != len(tokens):
+        reader.problems.append(
+            "UPSTASH_REDIS_REST_TOKEN: one token is needed for each address; "
+            f"there are {len(tokens)} for {len(rest_urls)}."
+        )
+    if not all(token.isascii() and token.isprintable() for token in tokens):
+        reader.problems.append("UPSTASH_REDIS_REST_TOKEN: a token is one word of ASCII.")
+    if not urls and not rest_urls and reader.production:
+        reader.problems.append("REDIS_URL or UPSTASH_REDIS_REST_URL must be set.")
+    if not all(is_address(url, ("redis", "rediss")) and _names_a_database(url) for url in urls):
+        reader.problems.append(
+            "REDIS_URL: this is no redis[s]://[[user]:password@]host[:port][/database]. "
+            "Several have spaces between, no commas."
+        )
+    if not all(is_address(url, tuple(_HTTP_PORTS)) and _is_bare(url) for url in rest_urls):
+        reader.problems.append(
+            "UPSTASH_REDIS_REST_URL: this is no https://host, with the token apart. "
+            "Several have spaces between, no commas."
+        )
+    if reader.problems:
+        return ()
+    addresses = [RedisAddress(url) for url in urls]
+    addresses += [RedisAddress(url, token) for url, token in zip(rest_urls, tokens, strict=True)]
+    names = [address.name for address in addresses]
+    if len(set(names)) != len(names):
+        variable = "REDIS_URL" if urls else "UPSTASH_REDIS_REST_URL"
+        twice = next(name for name in names if names.count(name) > 1)
+        reader.problems.append(f"{variable}: a Redis is given twice: {twice}.")
+    return tuple(addresses)
 
 
 def _names_a_database(url: str) -> bool:
@@ -365,48 +294,3 @@ def _is_bare(url: str) -> bool:
     parts = urlsplit(url)
     more = parts.username or parts.password or parts.query or parts.fragment or "," in url
     return bool(parts.hostname) and not more
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):
-            raise ValueError(f"{text!r} is no whole number from {low} to {high}.")
-        return int(text)
-
-    return parse
-
-
-def _seconds(high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = -1.0
-        if not 0 <= seconds <= high:
-            raise ValueError(f"{text!r} is no number of seconds from 0 to {high:g}.")
-        return seconds
-
-    return parse
-
-
-def _switch(text: str) -> bool:
-    if text not in ("on", "off"):
-        raise ValueError(f"{text!r} is neither on nor off.")
-    return text == "on"
-
-
-def _funding(text: str) -> Funding:
-    fundings: dict[str, Funding] = {"external": "external", "balance": "balance"}
-    if text not in fundings:
-        raise ValueError(f"{text!r} is neither external nor balance.")
-    return fundings[text]
-
-
-def _origins(text: str) -> frozenset[str]:
-    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
-    for origin in origins:
-        parts = urlsplit(origin)
-        whole = parts.scheme in ("http", "https") and origin == f"{parts.scheme}://{parts.netloc}"
-        if origin != "*" and not whole:
-            raise ValueError(f"{origin!r} is no origin like https://app.example.org.")
-    return frozenset(origins)
