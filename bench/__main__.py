@@ -32,7 +32,7 @@ from bench.stores import Person, Stores, running_stores
 from bench.usage import Usage
 from stakehold.redis.resp import RespRedis
 from stakehold.runtime.container import build_container, close_container
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.settings import CONNECTIONS_PER_CORE, cores, load_settings
 from stakehold.telemetry.metrics import Metrics

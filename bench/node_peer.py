@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.stores import LIMIT_QUOTA, LIMIT_WINDOW_S, Stores
 from stakehold.database.stake_creation import CREATE_KEYLESS
 from stakehold.database.stakes import _PAGE
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from stakehold.runtime.settings import CONNECTIONS_PER_CORE, cores
 
 HERE = Path(__file__).resolve().parent / "peer"

@@ -21,7 +21,7 @@ from stakehold.runtime.container import NativeContainer, build_container, close_
 from stakehold.runtime.dev import DevError, run_dev, with_running_dev
 from stakehold.runtime.doctor import examine
 from stakehold.runtime.dotenv import DotenvError
-from stakehold.runtime.embedded import EmbeddedServerError
+from stakehold.runtime.embedded_server import EmbeddedServerError
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from stakehold.runtime.serve import run_serve
 from stakehold.runtime.settings import Settings, SettingsError, load_settings

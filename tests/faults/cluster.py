@@ -17,7 +17,8 @@ import aiohttp
 import asyncpg
 
 from stakehold.database.migrate import migrate
-from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, free_port
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
+from stakehold.runtime.embedded_server import EmbeddedServerError, free_port
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from tests.e2e.processes import children_of
 from tests.faults.server_process import PLANT

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from stakehold.limits.policies import DEFAULTS
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from tests.e2e.processes import children_of
 from tests.faults.checker import Rules, check
 from tests.faults.cluster import Stores

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from tests.support.native import JWT_SECRET
 from tests.support.service import Service
 

@@ -32,6 +32,7 @@ NATIVE_ONLY = (
     "stakehold.redis.resp",
     "stakehold.runtime.container",
     "stakehold.runtime.embedded",
+    "stakehold.runtime.embedded_server",
     "stakehold.runtime.server",
     "stakehold.runtime.webhook_sender",
     "stakehold.security.threaded_scrypt",

@@ -19,14 +19,9 @@ from stakehold.domain.errors import ConflictError, StakeholdError
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.container import build_container, close_container
 from stakehold.runtime.dotenv import with_dotenv
-from stakehold.runtime.embedded import (
-    EmbeddedPostgres,
-    EmbeddedValkey,
-    kept_secret,
-    private_directory,
-    write_private,
-)
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
 from stakehold.runtime.outside import SystemClock, SystemEntropy
+from stakehold.runtime.private_files import kept_secret, private_directory, write_private
 from stakehold.runtime.settings import Settings, load_settings
 from stakehold.runtime.supervisor import ServerChild, Supervisor, listen
 from stakehold.security.secrets import check_jwt_secret

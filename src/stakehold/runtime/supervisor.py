@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
-from stakehold.runtime.embedded import EmbeddedServerError
+from stakehold.runtime.embedded_server import EmbeddedServerError
 from stakehold.runtime.server import CONFIGURATION_EXIT
 
 POLL_S: Final = 0.1

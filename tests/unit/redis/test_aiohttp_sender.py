@@ -8,7 +8,7 @@ import pytest
 
 from stakehold.redis.aiohttp_sender import AiohttpSender
 from stakehold.redis.upstash import SendFailedError
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 
 ANSWER_BYTES_MAX = 200_000
 

@@ -15,7 +15,8 @@ from stakehold.redis.port import (
     Script,
 )
 from stakehold.redis.upstash import locking_its_keys
-from stakehold.runtime.embedded import EmbeddedValkey, free_port
+from stakehold.runtime.embedded import EmbeddedValkey
+from stakehold.runtime.embedded_server import free_port
 from tests.support.fakes import CountingCounters
 from tests.unit.redis.conftest import Connect, eventually, until
 

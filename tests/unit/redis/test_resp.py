@@ -15,7 +15,8 @@ import pytest_asyncio
 
 from stakehold.redis.port import RedisReplyError, RedisUnavailableError
 from stakehold.redis.resp import RespRedis
-from stakehold.runtime.embedded import EmbeddedValkey, free_port
+from stakehold.runtime.embedded import EmbeddedValkey
+from stakehold.runtime.embedded_server import free_port
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 from tests.support.resp_proxy import RespProxy
 from tests.unit.redis.conftest import RunningClock, eventually, until

@@ -16,7 +16,7 @@ from stakehold.gate.scripts import ENTER, FILL, LEAVE, OPEN_FENCES, RETURN
 from stakehold.redis.aiohttp_sender import AiohttpSender
 from stakehold.redis.port import REPLY_BYTES_MAX, RedisReplyError, RedisUnavailableError, Script
 from stakehold.redis.upstash import SendFailedError, UpstashRedis, locking_its_keys
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from tests.support.fakes import CountingCounters, ManualClock, SeededEntropy
 from tests.support.upstash_front import UpstashFront
 from tests.unit.redis.conftest import RunningClock

@@ -5,7 +5,6 @@ import os
 import select
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -14,13 +13,8 @@ from pathlib import Path
 import pytest
 
 from stakehold.runtime import embedded
-from stakehold.runtime.embedded import (
-    EmbeddedPostgres,
-    EmbeddedServerError,
-    EmbeddedValkey,
-    free_port,
-    kept_secret,
-)
+from stakehold.runtime.embedded import EmbeddedPostgres, EmbeddedValkey
+from stakehold.runtime.embedded_server import EmbeddedServerError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -89,11 +83,6 @@ def test_a_server_that_cannot_start_says_what_its_log_says(tmp_path: Path) -> No
     (data / "appendonlydir").write_text("not a directory")
     with pytest.raises(EmbeddedServerError, match="appendonlydir"):
         valkey.start()
-
-
-def test_a_log_that_is_gone_says_nothing(tmp_path: Path) -> None:
-    """What was to be told is still told, without it."""
-    assert embedded._tail(tmp_path / "valkey.log") == ""
 
 
 def test_a_server_that_does_not_answer_in_time_is_not_left_running(tmp_path: Path) -> None:
@@ -165,55 +154,6 @@ def test_without_its_wheel_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         EmbeddedPostgres(tmp_path)
 
 
-def test_ports_that_are_taken_are_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without a free one is told so, after a bounded search."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        monkeypatch.setattr(embedded, "_PORTS", range(port, port + 1))
-        with pytest.raises(EmbeddedServerError, match="No TCP port is free"):
-            free_port()
-    assert free_port() == port
-
-
-@pytest.mark.parametrize("kept", ["", "nonsense", "65536", "0"])
-def test_a_kept_port_that_is_none_is_chosen_anew(tmp_path: Path, kept: str) -> None:
-    """Whatever stands in the file, the start goes on."""
-    path = tmp_path / "valkey-port"
-    path.write_text(kept)
-    port = embedded._kept_port(path)
-    assert path.read_text() == str(port)
-    assert embedded._kept_port(path) == port
-
-
-def test_a_process_id_that_is_none_is_nobodys(tmp_path: Path) -> None:
-    """A file that was cut off in its writing names no process to stop."""
-    for said in ("", "nonsense\n"):
-        (tmp_path / "pid").write_text(said)
-        embedded._stop_left_over(tmp_path / "pid", tmp_path, signal.SIGTERM)
-
-
-def test_where_there_is_no_proc_ps_names_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on macOS: the command line of a process that runs, and nothing of one that does not."""
-    if not Path("/bin/ps").exists():
-        pytest.skip("there is no ps")
-    stranger = subprocess.Popen(SLEEP)
-    try:
-        with monkeypatch.context() as patched:
-            patched.setattr(embedded, "Path", lambda path: Path(str(path).replace("/proc", "/no-proc")))
-            assert "time.sleep(60)" in embedded._command_of(stranger.pid)
-    finally:
-        stranger.kill()
-        stranger.wait()
-    assert embedded._command_of(stranger.pid) == ""
-
-
-def test_elsewhere_than_on_linux_children_are_started_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is arranged that the system does not have; the next start stops what was left over."""
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert embedded._die_with_parent(signal.SIGTERM) is None
-
-
 def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
     """A quote or a backslash in it is no part of Valkey's configuration."""
     valkey = EmbeddedValkey(tmp_path / """a "b' \\n #c ö $d""")
@@ -221,24 +161,6 @@ def test_a_directory_may_have_any_name(tmp_path: Path) -> None:
     valkey.start()
     valkey.stop()
     assert (valkey.directory / "valkey" / "appendonlydir").is_dir()
-
-
-def test_a_kept_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
-    """The second call gives the first one's."""
-    path = tmp_path / "secret"
-    secret = kept_secret(path)
-    assert len(secret) >= 32
-    assert kept_secret(path) == secret
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_a_secret_whose_writing_was_cut_off_is_made_again(tmp_path: Path) -> None:
-    """An empty file, as kill -9 or a full disk could leave, is no empty password."""
-    path = tmp_path / "secret"
-    path.touch()
-    assert len(kept_secret(path)) >= 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [kept.name for kept in tmp_path.iterdir()] == ["secret"]
 
 
 def test_nobody_else_on_the_machine_reads_the_data(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stakehold.runtime import supervisor
-from stakehold.runtime.embedded import EmbeddedServerError
+from stakehold.runtime.embedded_server import EmbeddedServerError
 from stakehold.runtime.supervisor import PortBusyError, ServerChild, Supervisor, listen
 
 STUBBORN = """#!{python}

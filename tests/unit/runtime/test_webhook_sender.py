@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from stakehold.runtime.embedded import free_port
+from stakehold.runtime.embedded_server import free_port
 from stakehold.runtime.settings import load_settings
 from stakehold.runtime.webhook_sender import AiohttpWebhookSender, native_webhook
 from stakehold.services.webhooks import NotDeliveredError, Reply
