@@ -11,6 +11,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from stakehold.commands import ledger, plans, settle, webhooks
+from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import users
 from stakehold.database.migrate import MigrationError, migrate, pending_at
 from stakehold.domain.accounts import ADMIN, Scope
@@ -84,30 +85,31 @@ def _parser() -> argparse.ArgumentParser:
         "--check", action="store_true", help="change nothing; fail if there is something to do"
     )
     add("doctor", _doctor, "Check what the service rests on, and say what to do.")
-    actions = add("users", _users_list, "Look after users.").add_subparsers(required=True, metavar="ACTION")
-    for name, run, summary in (
+    for name, register, summary in (
+        ("users", _register_users, "Look after users."),
+        ("ledger", ledger.register, "Check the books, and put balances right."),
+        ("settle", settle.register, "Pay out or renew every stake whose time has come."),
+        ("plans", plans.register, "Look after the plans that are on sale."),
+        ("webhooks", webhooks.register, "Look after the events that are sent to the webhook."),
+    ):
+        register(commands.add_parser(name, help=summary, description=summary), _with_container)
+    return parser
+
+
+def _register_users(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
+    actions = Actions(command, carry_out)
+    for name, work, summary in (
         ("add", _users_add, "Make a user; the password is asked for, or read from standard input."),
         ("disable", _users_disable, "Refuse a user from the next request on."),
         ("enable", _users_enable, "Let a disabled user in again."),
         ("grant", _users_grant, "Make a user an operator; their sessions end, and they sign in again."),
         ("revoke", _users_revoke, "Let a user be an operator no longer, from the next request on."),
     ):
-        action = actions.add_parser(name, help=summary, description=summary)
+        action = actions.add(name, work, summary)
         action.add_argument("username")
         if name in ("grant", "revoke"):
             action.add_argument("scope", choices=[ADMIN])
-        action.set_defaults(run=run)
-    listing = actions.add_parser("list", help="Show users by name.", description="Show users by name.")
-    listing.set_defaults(run=_users_list)
-    summary = "Check the books, and put balances right."
-    ledger.register(commands.add_parser("ledger", help=summary, description=summary), _with_container)
-    summary = "Pay out or renew every stake whose time has come."
-    settle.register(commands.add_parser("settle", help=summary, description=summary), _with_container)
-    summary = "Look after the plans that are on sale."
-    plans.register(commands.add_parser("plans", help=summary, description=summary), _with_container)
-    summary = "Look after the events that are sent to the webhook."
-    webhooks.register(commands.add_parser("webhooks", help=summary, description=summary), _with_container)
-    return parser
+    actions.add("list", lambda _: _users_list, "Show users by name.")
 
 
 def _environ() -> Mapping[str, str]:
@@ -136,7 +138,7 @@ def _doctor(_: argparse.Namespace) -> int:
     return asyncio.run(run())
 
 
-def _users_add(options: argparse.Namespace) -> int:
+def _users_add(options: argparse.Namespace) -> Work:
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
         if getpass.getpass("Again: ") != password:
@@ -150,38 +152,38 @@ def _users_add(options: argparse.Namespace) -> int:
         print(f"added {made.username} {made.id}")
         return 0
 
-    return _with_container(add)
+    return add
 
 
-def _users_disable(options: argparse.Namespace) -> int:
+def _users_disable(options: argparse.Namespace) -> Work:
     return _set_status(options.username, "disabled")
 
 
-def _users_enable(options: argparse.Namespace) -> int:
+def _users_enable(options: argparse.Namespace) -> Work:
     return _set_status(options.username, "active")
 
 
-def _set_status(username: str, status: users.Status) -> int:
+def _set_status(username: str, status: users.Status) -> Work:
     return _change_user(
         lambda services, deadline: set_user_status(services, username, status, deadline),
         f"{username} is {status}",
     )
 
 
-def _users_grant(options: argparse.Namespace) -> int:
+def _users_grant(options: argparse.Namespace) -> Work:
     return _set_scope(options.username, options.scope, f"{options.username} has {options.scope}")
 
 
-def _users_revoke(options: argparse.Namespace) -> int:
+def _users_revoke(options: argparse.Namespace) -> Work:
     return _set_scope(options.username, "", f"{options.username} has no {options.scope}")
 
 
-def _set_scope(username: str, scope: Scope, done: str) -> int:
+def _set_scope(username: str, scope: Scope, done: str) -> Work:
     return _change_user(lambda services, deadline: set_user_scope(services, username, scope, deadline), done)
 
 
-def _change_user(change: Callable[[Services, Deadline], Awaitable[None]], done: str) -> int:
-    async def run(container: NativeContainer, deadline: Deadline) -> int:
+def _change_user(change: Callable[[Services, Deadline], Awaitable[None]], done: str) -> Work:
+    async def work(container: NativeContainer, deadline: Deadline) -> int:
         await change(container.services, deadline)
         print(done)
         if container.services.gate.state == "down":
@@ -190,23 +192,20 @@ def _change_user(change: Callable[[Services, Deadline], Awaitable[None]], done: 
             )
         return 0
 
-    return _with_container(run)
+    return work
 
 
-def _users_list(_: argparse.Namespace) -> int:
-    async def show(container: NativeContainer, deadline: Deadline) -> int:
-        after: str | None = None
-        while True:
-            read = functools.partial(users.list_users, after=after, limit=_USERS_A_TIME)
-            found = await container.services.read(read, deadline)
-            for user in found:
-                made = rfc3339(user.created_at_ms)
-                print(user.id, user.status, made, user.username, user.scope or "-", sep="\t")
-            if len(found) < _USERS_A_TIME:
-                return 0
-            after = found[-1].username
-
-    return _with_container(show)
+async def _users_list(container: NativeContainer, deadline: Deadline) -> int:
+    after: str | None = None
+    while True:
+        read = functools.partial(users.list_users, after=after, limit=_USERS_A_TIME)
+        found = await container.services.read(read, deadline)
+        for user in found:
+            made = rfc3339(user.created_at_ms)
+            print(user.id, user.status, made, user.username, user.scope or "-", sep="\t")
+        if len(found) < _USERS_A_TIME:
+            return 0
+        after = found[-1].username
 
 
 def _settings() -> Settings:
@@ -216,7 +215,7 @@ def _settings() -> Settings:
     return settings
 
 
-def _with_container(work: Callable[[NativeContainer, Deadline], Awaitable[int]]) -> int:
+def _with_container(work: Work) -> int:
     """Do `work` with the stores of the environment, or of the `dev` that runs here."""
     settings = _settings()
     if not settings.redis:

@@ -4,10 +4,10 @@ import argparse
 import functools
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID
 
+from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import balances, ledger, users
 from stakehold.domain.accounts import normalise_username
 from stakehold.domain.errors import NotFoundError, StakeholdError
@@ -20,29 +20,21 @@ from stakehold.services.ledger import find_strangers, verify, verify_stakes, ver
 from stakehold.services.operators import Adjusted, Adjustment, Direction, adjust, reverse
 from stakehold.services.plans import scale_of
 
-Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
-
 USERS_A_TIME: Final = 200
 SHOWN_MAX: Final = 100
 USER_TIME_S: Final = 600.0
 
 
-def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
     """Add the actions to `stakehold ledger`; `carry_out` does work with the stores of the environment."""
-    actions = command.add_subparsers(required=True, metavar="ACTION")
-
-    def add(name: str, run: Callable[[argparse.Namespace], Work], summary: str) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.set_defaults(run=lambda options: carry_out(run(options)))
-        return action
-
-    verifying = add(
+    actions = Actions(command, carry_out)
+    verifying = actions.add(
         "verify",
         lambda options: functools.partial(_verify, options.username),
         "Compute every hash and balance again, and name what is not right.",
     )
     verifying.add_argument("username", nargs="?", help="of this user alone")
-    showing = add(
+    showing = actions.add(
         "show",
         lambda options: functools.partial(_show, options.username),
         f"Show a user's newest transfers, at most {SHOWN_MAX}.",
@@ -53,12 +45,12 @@ def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int])
         ("withdraw", "withdrawal", "Take an amount from a user's available balance."),
     )
     for name, direction, summary in directions:
-        adjusting = add(name, functools.partial(_adjustment, direction), summary)
+        adjusting = actions.add(name, functools.partial(_adjustment, direction), summary)
         adjusting.add_argument("username")
         adjusting.add_argument("amount", help="a decimal in the asset")
         adjusting.add_argument("--asset", required=True)
         adjusting.add_argument("--reason", required=True, type=_reason)
-    reversing = add(
+    reversing = actions.add(
         "reverse",
         lambda options: functools.partial(_reverse, options.username, options.seq, options.reason),
         "Undo a deposit or a withdrawal by a transfer the other way.",

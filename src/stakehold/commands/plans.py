@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from stakehold.commands.webhooks import Work
+from stakehold.commands.actions import Actions, CarryOut
 from stakehold.database import plans as table
 from stakehold.domain.errors import ValidationError
 from stakehold.domain.money import parse_amount_minor
@@ -61,25 +61,19 @@ class _Terms(msgspec.Struct, forbid_unknown_fields=True, rename="camel", kw_only
     grace_period_seconds: int = 3600
 
 
-def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
     """Add the actions to `stakehold plans`; `carry_out` does work with the stores of the environment."""
-    actions = command.add_subparsers(required=True, metavar="ACTION")
-
-    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.set_defaults(run=run)
-        return action
-
-    add("list", lambda _: carry_out(_list), "Show every version of every plan.")
-    publish = add(
+    actions = Actions(command, carry_out)
+    actions.add("list", lambda _: _list, "Show every version of every plan.")
+    publish = actions.add(
         "publish",
-        lambda options: carry_out(functools.partial(_publish, *read_terms(_read(options.file)))),
+        lambda options: functools.partial(_publish, *read_terms(_read(options.file))),
         "Put a new version of a plan on sale, with the terms of a file of JSON.",
     )
     publish.add_argument("file", type=Path, metavar="FILE")
-    close = add(
+    close = actions.add(
         "close",
-        lambda options: carry_out(functools.partial(_close, options.plan)),
+        lambda options: functools.partial(_close, options.plan),
         "Take a plan off sale. Stakes that were made keep their terms.",
     )
     close.add_argument("plan", metavar="PLAN_ID")

@@ -2,21 +2,19 @@
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
 from typing import Final
 
+from stakehold.commands.actions import CarryOut
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.container import NativeContainer
 from stakehold.services.settlement import Aside, settle_due
 from stakehold.services.upkeep import BATCH_TIME_S
 
-Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
-
 BATCHES_SAID: Final = 50
 """After so many batches a line tells how far it has come."""
 
 
-def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
     """Make `stakehold settle` of a command; `carry_out` does work with the stores of the environment."""
     command.set_defaults(run=lambda _: carry_out(_settle))
 

@@ -3,18 +3,16 @@
 import argparse
 import functools
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import events
 from stakehold.database.events import EventRow, ReplayPosition
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timing import STATEMENT_TIMEOUT_S
 from stakehold.runtime.container import NativeContainer
-
-Work = Callable[[NativeContainer, Deadline], Awaitable[int]]
 
 LISTED_MAX: Final = 200
 PAGE: Final = 500
@@ -22,22 +20,16 @@ REPLAYED_MAX: Final = 100_000
 """A replay of more says where to go on."""
 
 
-def register(command: argparse.ArgumentParser, carry_out: Callable[[Work], int]) -> None:
+def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
     """Add the actions to `stakehold webhooks`; `carry_out` does work with the stores of the environment."""
-    actions = command.add_subparsers(required=True, metavar="ACTION")
-
-    def add(name: str, run: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=summary, description=summary)
-        action.set_defaults(run=run)
-        return action
-
-    listing = add(
+    actions = Actions(command, carry_out)
+    listing = actions.add(
         "list",
-        lambda options: carry_out(functools.partial(_list, options.failed)),
+        lambda options: functools.partial(_list, options.failed),
         f"Show the newest events, at most {LISTED_MAX}.",
     )
     listing.add_argument("--failed", action="store_true", help="only those that were given up")
-    replay = add("replay", lambda options: _replay(options, carry_out), "Have events sent again.")
+    replay = actions.add("replay", _replay, "Have events sent again.")
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("event", nargs="?", type=_identifier, metavar="EVENT_ID", help="this one")
     which.add_argument("--since", type=_moment, metavar="TIME", help="all since then: 2027-01-31T09:30:00Z")
@@ -84,10 +76,10 @@ def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _replay(options: argparse.Namespace, carry_out: Callable[[Work], int]) -> int:
+def _replay(options: argparse.Namespace) -> Work:
     if options.since is None:
-        return carry_out(functools.partial(_replay_one, options.event))
-    return carry_out(functools.partial(_replay_since, options.since, options.failed))
+        return functools.partial(_replay_one, options.event)
+    return functools.partial(_replay_since, options.since, options.failed)
 
 
 async def _replay_one(identifier: UUID, container: NativeContainer, deadline: Deadline) -> int:
