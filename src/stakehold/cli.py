@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from stakehold.commands import ledger, plans, settle, webhooks
+from stakehold.commands import arguments, ledger, plans, settle, webhooks
 from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import users
 from stakehold.database.migrate import MigrationError, migrate, pending_at
@@ -106,7 +106,7 @@ def _register_users(command: argparse.ArgumentParser, carry_out: CarryOut) -> No
         ("revoke", _users_revoke, "Let a user be an operator no longer, from the next request on."),
     ):
         action = actions.add(name, work, summary)
-        action.add_argument("username")
+        action.add_argument("username", type=arguments.username)
         if name in ("grant", "revoke"):
             action.add_argument("scope", choices=[ADMIN])
     actions.add("list", lambda _: _users_list, "Show users by name.")
@@ -144,7 +144,10 @@ def _users_add(options: argparse.Namespace) -> Work:
         if getpass.getpass("Again: ") != password:
             raise CommandError("The two passwords differ.")
     else:
-        password = sys.stdin.readline().rstrip("\n")
+        try:
+            password = sys.stdin.readline().rstrip("\n")
+        except UnicodeDecodeError:
+            raise CommandError("The password is not valid Unicode.") from None
     username, password = checked_credentials(options.username, password)
 
     async def add(container: NativeContainer, deadline: Deadline) -> int:

@@ -1,6 +1,7 @@
 """The command line: how it ends."""
 
 import asyncio
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,15 @@ def test_two_different_passwords_make_no_user(
     bare.setattr("getpass.getpass", lambda _: next(typed))
     assert status_of("users", "add", "ada") == 1
     assert "differ" in capfd.readouterr().err
+
+
+def test_a_password_of_other_bytes_than_text_is_told(
+    bare: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What comes through a pipe need not be UTF-8: a line says so, no traceback."""
+    bare.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"engines\xff\n"), encoding="utf-8"))
+    assert status_of("users", "add", "ada") == 1
+    assert capfd.readouterr().err == "stakehold: The password is not valid Unicode.\n"
 
 
 def test_a_password_typed_twice_makes_a_user(

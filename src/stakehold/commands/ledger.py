@@ -7,13 +7,12 @@ import sys
 from typing import Final
 from uuid import UUID
 
+from stakehold.commands import arguments
 from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import balances, ledger, users
-from stakehold.domain.accounts import normalise_username
 from stakehold.domain.errors import NotFoundError, StakeholdError
 from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
-from stakehold.domain.reasons import check_reason
 from stakehold.domain.timestamps import rfc3339
 from stakehold.runtime.container import NativeContainer
 from stakehold.services.ledger import find_strangers, verify, verify_stakes, verify_usage
@@ -33,42 +32,31 @@ def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
         lambda options: functools.partial(_verify, options.username),
         "Compute every hash and balance again, and name what is not right.",
     )
-    verifying.add_argument("username", nargs="?", help="of this user alone")
+    verifying.add_argument("username", nargs="?", type=arguments.username, help="of this user alone")
     showing = actions.add(
         "show",
         lambda options: functools.partial(_show, options.username),
         f"Show a user's newest transfers, at most {SHOWN_MAX}.",
     )
-    showing.add_argument("username")
+    showing.add_argument("username", type=arguments.username)
     directions: tuple[tuple[str, Direction, str], ...] = (
         ("deposit", "deposit", "Put an amount at a user's disposal."),
         ("withdraw", "withdrawal", "Take an amount from a user's available balance."),
     )
     for name, direction, summary in directions:
         adjusting = actions.add(name, functools.partial(_adjustment, direction), summary)
-        adjusting.add_argument("username")
-        adjusting.add_argument("amount", help="a decimal in the asset")
-        adjusting.add_argument("--asset", required=True)
-        adjusting.add_argument("--reason", required=True, type=_reason)
+        adjusting.add_argument("username", type=arguments.username)
+        adjusting.add_argument("amount", type=arguments.amount, help="a decimal in the asset")
+        adjusting.add_argument("--asset", required=True, type=arguments.name)
+        adjusting.add_argument("--reason", required=True, type=arguments.reason)
     reversing = actions.add(
         "reverse",
         lambda options: functools.partial(_reverse, options.username, options.seq, options.reason),
         "Undo a deposit or a withdrawal by a transfer the other way.",
     )
-    reversing.add_argument("username")
-    reversing.add_argument("seq", type=int, help="the transfer's number")
-    reversing.add_argument("--reason", required=True, type=_reason)
-
-
-def _reason(text: str) -> str:
-    try:
-        text.encode()  # what the terminal sent need not be UTF-8
-        check_reason(text)
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError("A reason is text in UTF-8.") from None
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return text
+    reversing.add_argument("username", type=arguments.username)
+    reversing.add_argument("seq", type=arguments.transfer_seq, help="the transfer's number")
+    reversing.add_argument("--reason", required=True, type=arguments.reason)
 
 
 async def _verify(username: str | None, container: NativeContainer, deadline: Deadline) -> int:
@@ -183,13 +171,9 @@ def _tell(done: Adjusted) -> int:
 
 async def _find(container: NativeContainer, username: str, deadline: Deadline) -> tuple[UUID, str]:
     """The id and the name of a user. Raises NotFoundError."""
-    try:
-        name = normalise_username(username)
-    except ValueError:
-        raise NotFoundError(f"There is no user {username!r}.") from None
     found = await container.services.read(
-        lambda connection: users.find_credentials(connection, name), deadline
+        lambda connection: users.find_credentials(connection, username), deadline
     )
     if found is None:
-        raise NotFoundError(f"There is no user {name!r}.")
+        raise NotFoundError(f"There is no user {username!r}.")
     return found.user_id, found.username

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from stakehold.commands import arguments
 from stakehold.commands.actions import Actions, CarryOut
 from stakehold.database import plans as table
 from stakehold.domain.errors import ValidationError
@@ -18,7 +19,7 @@ from stakehold.domain.money import parse_amount_minor
 from stakehold.domain.plan_terms import SCALE_MAX
 from stakehold.domain.plans import Band, DayCount, Plan, format_rate, parse_rate
 from stakehold.domain.ports import Deadline
-from stakehold.domain.timestamps import rfc3339
+from stakehold.domain.timestamps import read_rfc3339, rfc3339
 from stakehold.runtime.container import NativeContainer
 from stakehold.services import plans
 
@@ -76,7 +77,7 @@ def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
         lambda options: functools.partial(_close, options.plan),
         "Take a plan off sale. Stakes that were made keep their terms.",
     )
-    close.add_argument("plan", metavar="PLAN_ID")
+    close.add_argument("plan", type=arguments.name, metavar="PLAN_ID")
 
 
 async def _list(container: NativeContainer, deadline: Deadline) -> int:
@@ -227,9 +228,6 @@ def _moment_ms(name: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return (moment - _EPOCH) // timedelta(milliseconds=1)
+        return (read_rfc3339(text) - _EPOCH) // timedelta(milliseconds=1)
     except ValueError:
-        pass
-    raise ValidationError(f"{name}: {text!r} is no time such as 2027-01-31T09:30:00Z.")
+        raise ValidationError(f"{name}: {text!r} is no time such as 2027-01-31T09:30:00Z.") from None

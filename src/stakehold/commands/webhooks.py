@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
+from stakehold.commands import arguments
 from stakehold.commands.actions import Actions, CarryOut, Work
 from stakehold.database import events
 from stakehold.database.events import EventRow, ReplayPosition
@@ -31,26 +32,11 @@ def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
     listing.add_argument("--failed", action="store_true", help="only those that were given up")
     replay = actions.add("replay", _replay, "Have events sent again.")
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("event", nargs="?", type=_identifier, metavar="EVENT_ID", help="this one")
-    which.add_argument("--since", type=_moment, metavar="TIME", help="all since then: 2027-01-31T09:30:00Z")
+    which.add_argument("event", nargs="?", type=arguments.event_id, metavar="EVENT_ID", help="this one")
+    which.add_argument(
+        "--since", type=arguments.moment, metavar="TIME", help="all since then: 2027-01-31T09:30:00Z"
+    )
     replay.add_argument("--failed", action="store_true", help="with --since: only those that were given up")
-
-
-def _identifier(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("this is no id of an event") from None
-
-
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is not None:
-            return moment
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError("this is no time like 2027-01-31T09:30:00Z")
 
 
 async def _list(failed: bool, container: NativeContainer, deadline: Deadline) -> int:

@@ -16,11 +16,18 @@ PERIOD_MONTHS_MAX = 1200
 SCALE_MAX = 18
 COOLDOWN_S_MAX = 90 * 86_400
 GRACE_S_MAX = 30 * 86_400
+NAME_RULE = "1 to 32 of A-Z, 0-9, dot, underscore and hyphen"
+"""What the names of plans and assets are made of, in words."""
 
 _AMOUNT_MINOR_MAX: int = 10**MAX_AMOUNT_DIGITS - 1
 _NAME = re.compile(r"[A-Z0-9._-]{1,32}")
 _MONTH_DAYS_MAX = 31
 _YEAR_DAYS = 365
+
+
+def is_name(text: str) -> bool:
+    """Whether a plan or an asset may have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_amount(plan: Plan, amount_minor: int) -> AmountRefusal | None:
@@ -49,8 +56,8 @@ def _largest_minor(plan: Plan) -> int:
 
 def _naming(plan: Plan) -> Iterator[str]:
     for what, name in (("name", plan.id), ("asset", plan.asset)):
-        if not _NAME.fullmatch(name):
-            yield f"A plan's {what} has 1 to 32 of A-Z, 0-9, dot, underscore and hyphen."
+        if not is_name(name):
+            yield f"A plan's {what} has {NAME_RULE}."
     if plan.version < 1:
         yield "Versions count from 1."
     if not 0 <= plan.scale <= SCALE_MAX:

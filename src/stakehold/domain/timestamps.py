@@ -20,6 +20,17 @@ def _whole_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
+def read_rfc3339(text: str) -> datetime:
+    """The moment that a text says, in UTC. Raises ValueError unless it has an offset and a year UTC has."""
+    moment = datetime.fromisoformat(text.upper())  # RFC 3339 has its letters in either case
+    if moment.tzinfo is None:
+        raise ValueError("The moment has no offset from UTC.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("The moment is before the year 1 or after 9999.") from None
+
+
 def utc_date(moment_ms: int) -> date:
     """The day a moment falls on."""
     return date.fromordinal(_EPOCH_ORDINAL + moment_ms // DAY_MS)

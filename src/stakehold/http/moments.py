@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 from stakehold.domain.errors import FieldError, ValidationError
-from stakehold.domain.timestamps import midnight_ms
+from stakehold.domain.timestamps import midnight_ms, read_rfc3339
 
 _DATE_CHARACTERS = 10
 
@@ -16,12 +16,8 @@ def read_moment_ms(text: str, pointer: str) -> int:
     try:
         if len(text) == _DATE_CHARACTERS:
             return midnight_ms(date.fromisoformat(text))
-        # RFC 3339 has its letters in either case.
-        moment = datetime.fromisoformat(text.upper())
-        if moment.tzinfo is None:
-            raise ValueError(text)
-        since = moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    except (ValueError, OverflowError):
+        since = read_rfc3339(text) - datetime(1970, 1, 1, tzinfo=UTC)
+    except ValueError:
         raise ValidationError(
             "The query is not valid.",
             fields=(FieldError(pointer, "invalid_moment", "A date, or RFC 3339 with its offset."),),

@@ -14,6 +14,9 @@ from stakehold.security.webhooks import check_webhook_key, webhook_key
 
 T = TypeVar("T")
 
+_DIGITS_MAX = 20
+"""Of a whole number: more are refused unread."""
+
 
 class VariableReader:
     """Reads one variable after the other and collects what is wrong. An empty variable is one not set."""
@@ -103,7 +106,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
     """A parser of whole numbers from `low` to `high`."""
 
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and len(text) <= 12 and low <= int(text) <= high):
+        if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and low <= int(text) <= high):
             raise ValueError(f"{text!r} is no whole number from {low} to {high}.")
         return int(text)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakehold.domain.timestamps import midnight_ms, rfc3339, utc_date
+from stakehold.domain.timestamps import midnight_ms, read_rfc3339, rfc3339, utc_date
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENTS_MS = st.integers(0, 253_402_300_799_999)
@@ -32,6 +32,31 @@ def test_what_is_written_is_the_moment(moment_ms: int) -> None:
     text = rfc3339(moment_ms)
     assert (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1) == moment_ms
     assert len(text) == 24
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-22t20:53:45.123z", datetime(2026, 11, 22, 20, 53, 45, 123_000, UTC)),
+        ("2026-11-22T20:53:45+14:00", datetime(2026, 11, 22, 6, 53, 45, 0, UTC)),
+        ("9999-12-31T23:59:59.999999Z", datetime.max.replace(tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", datetime.min.replace(tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_read_with_its_offset(text: str, moment: datetime) -> None:
+    """It comes in UTC, and letters are taken in either case."""
+    assert read_rfc3339(text) == moment
+    assert read_rfc3339(text).tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2026-11-22T20:53:45", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"],
+)
+def test_what_is_no_moment_of_utc_is_refused(text: str) -> None:
+    """Neither one without an offset, nor one whose year in UTC has another number of digits, or none."""
+    with pytest.raises(ValueError, match=r"moment|isoformat"):
+        read_rfc3339(text)
 
 
 @given(MOMENTS_MS)
