@@ -78,7 +78,10 @@ async def _replay_one(identifier: UUID, container: NativeContainer, deadline: De
 
 
 async def _replay_since(since: datetime, failed: bool, container: NativeContainer, deadline: Deadline) -> int:
-    """Page by page, so that a long replay holds no lock for long. Events made meanwhile are due anyway."""
+    """Page by page, so that a long replay holds no lock for long. Events made meanwhile are due anyway.
+
+    One that is cut short says how to go on, and fails: whoever scripted it is not done.
+    """
     until = await container.services.read(events.database_time, deadline)
     position, count = ReplayPosition(since, UUID(int=0)), 0
     while count < REPLAYED_MAX and deadline.left_s() > STATEMENT_TIMEOUT_S:
@@ -88,5 +91,7 @@ async def _replay_since(since: datetime, failed: bool, container: NativeContaine
             print(f"{count} events are due")
             return 0
         count += found
-    print(f"{count} events are due; go on with --since {_text(position.created_at)}")
-    return 0
+    print(f"{count} events are due")
+    go_on = f"stakehold webhooks replay --since {_text(position.created_at)}{' --failed' if failed else ''}"
+    print(f"stakehold: there may be more, go on with: {go_on}", file=sys.stderr)
+    return 1

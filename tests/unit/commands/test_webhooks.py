@@ -116,23 +116,64 @@ def test_events_since_a_time_are_replayed(
     assert capfd.readouterr().out.splitlines() == ["1 events are due", "2 events are due"]
 
 
-def test_a_long_replay_says_where_to_go_on(
+def said_to_go_on(capfd: pytest.CaptureFixture[str], count: int) -> list[str]:
+    """The arguments of the command that a replay, cut short after `count` events, says to go on with."""
+    said = capfd.readouterr()
+    assert said.out.splitlines() == [f"{count} events are due"]
+    [line] = [line for line in said.err.splitlines() if line.startswith("stakehold: ")]
+    return line.removeprefix("stakehold: there may be more, go on with: stakehold webhooks ").split()
+
+
+def test_a_long_replay_says_how_to_go_on(
     identifiers: list[UUID],
     database_url: str,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is bounded, and what it says continues it without a gap."""
+    """It is bounded, its status is not zero, and what it says continues it without a gap."""
     monkeypatch.setattr(webhooks, "PAGE", 1)
     monkeypatch.setattr(webhooks, "REPLAYED_MAX", 2)
-    assert run("replay", "--since", "2026-01-01T00:00:00Z") == 0
-    said = capfd.readouterr().out.strip()
-    assert said == "2 events are due; go on with --since 2026-01-31T09:01:00.000000Z"
-    assert due(database_url) == identifiers[:3]
-    assert run("replay", "--since", said.split()[-1]) == 0
-    assert run("replay", "--since", "2026-01-31T09:02:00.000000Z") == 0
-    assert run("replay", "--since", "2026-01-31T09:03:00.000000Z") == 0
-    assert due(database_url) == identifiers
+    command = ["replay", "--since", "2026-01-01T00:00:00Z"]
+    for minute in range(1, 5):
+        assert run(*command) == 1
+        command = said_to_go_on(capfd, 2)
+        assert command == ["replay", "--since", f"2026-01-31T09:0{minute}:00.000000Z"]
+        assert due(database_url) == identifiers[: max(3, minute + 1)]
+    assert run(*command) == 0
+    assert capfd.readouterr().out.splitlines() == ["1 events are due"]
+
+
+def test_a_long_replay_of_failures_goes_on_with_failures(
+    identifiers: list[UUID],
+    database_url: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was delivered is not sent again by following what it says."""
+    sql(database_url, "UPDATE events SET due_at = NULL, failed_at = now() WHERE id <> $1", identifiers[0])
+    monkeypatch.setattr(webhooks, "PAGE", 1)
+    monkeypatch.setattr(webhooks, "REPLAYED_MAX", 2)
+    assert run("replay", "--failed", "--since", "2026-01-31T09:00:00Z") == 1
+    command = said_to_go_on(capfd, 2)
+    assert command == ["replay", "--since", "2026-01-31T09:02:00.000000Z", "--failed"]
+    assert due(database_url) == identifiers[1:3]
+    assert run(*command) == 1
+    assert run(*said_to_go_on(capfd, 2)) == 0
+    assert due(database_url) == identifiers[1:]
+
+
+def test_a_replay_without_time_says_how_to_begin(
+    identifiers: list[UUID],
+    database_url: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A command has so much time; one that used it up before the first page has done nothing, and says so."""
+    monkeypatch.setattr(webhooks, "STATEMENT_TIMEOUT_S", 3600.0)
+    before = due(database_url)
+    assert run("replay", "--failed", "--since", "2026-01-31T10:00:00+01:00") == 1
+    assert said_to_go_on(capfd, 0) == ["replay", "--since", "2026-01-31T09:00:00.000000Z", "--failed"]
+    assert due(database_url) == before
 
 
 @pytest.mark.parametrize(
