@@ -30,17 +30,20 @@ class Made:
     instruction: MaturityInstruction = "payout"
 
 
-async def write_stakes(database_url: str, stakes: Iterable[Made]) -> None:
-    """Write them, for users who have none yet."""
-    clock, entropy = SystemClock(), SystemEntropy()
-    heads: defaultdict[UUID, Head] = defaultdict(Head)
-    staked: defaultdict[UUID, int] = defaultdict(int)
-    rows, transfers = [], []
-    for made in stakes:
-        identifier = new_id(clock, entropy)
+class _Rows:
+    """What is written of stakes, table by table."""
+
+    def __init__(self) -> None:
+        self.stakes: list[tuple[object, ...]] = []
+        self.transfers: list[tuple[object, ...]] = []
+        self.heads: defaultdict[UUID, Head] = defaultdict(Head)
+        self.staked: defaultdict[UUID, int] = defaultdict(int)
+
+    def add(self, made: Made, identifier: UUID) -> None:
+        """Add a stake, and the transfer that it was made with."""
         made_at = datetime.combine(made.value_date, time(), UTC)
         maturity = add_months(made.value_date, made.months)
-        rows.append(
+        self.stakes.append(
             (
                 made.user_id, identifier, made.amount_minor, made.plan_id, 1, made_at, made.value_date,
                 maturity, made.value_date, made.months, made.instruction,
@@ -51,21 +54,22 @@ async def write_stakes(database_url: str, stakes: Iterable[Made]) -> None:
             "stake", CUSTODY, stake_account(identifier), ASSET, made.amount_minor, stake_id=identifier
         )
         transfer = append(
-            heads[made.user_id], made.user_id, identifier, movement, "user", midnight_ms(made.value_date)
+            self.heads[made.user_id], made.user_id, identifier, movement, "user", midnight_ms(made.value_date)
         )
-        heads[made.user_id] = Head(transfer.seq, transfer.at_ms, transfer.hash)
-        staked[made.user_id] += made.amount_minor
-        transfers.append(
+        self.heads[made.user_id] = Head(transfer.seq, transfer.at_ms, transfer.hash)
+        self.staked[made.user_id] += made.amount_minor
+        self.transfers.append(
             (
                 made.user_id, transfer.seq, identifier, "stake", CUSTODY, movement.credit_account, ASSET,
                 made.amount_minor, identifier, "user", transfer.at_ms, transfer.hash,
             )
         )  # fmt: skip
-    connection = await asyncpg.connect(database_url)
-    try:
+
+    async def write(self, connection: asyncpg.Connection) -> None:
+        """Write them all."""
         await connection.copy_records_to_table(
             "stakes",
-            records=rows,
+            records=self.stakes,
             columns=(
                 "user_id", "id", "amount_minor", "plan_id", "plan_version", "created_at", "value_date",
                 "maturity_date", "origin_date", "origin_months", "maturity_instruction", "due_at",
@@ -73,7 +77,7 @@ async def write_stakes(database_url: str, stakes: Iterable[Made]) -> None:
         )  # fmt: skip
         await connection.copy_records_to_table(
             "transfers",
-            records=transfers,
+            records=self.transfers,
             columns=(
                 "user_id", "seq", "id", "kind", "debit_account", "credit_account", "asset", "amount_minor",
                 "stake_id", "actor", "at_ms", "hash",
@@ -81,14 +85,25 @@ async def write_stakes(database_url: str, stakes: Iterable[Made]) -> None:
         )  # fmt: skip
         await connection.copy_records_to_table(
             "ledger_heads",
-            records=[(user, head.seq, head.at_ms, head.hash) for user, head in heads.items()],
+            records=[(user, head.seq, head.at_ms, head.hash) for user, head in self.heads.items()],
             columns=("user_id", "seq", "at_ms", "hash"),
         )
         await connection.copy_records_to_table(
             "balances",
-            records=[(user, ASSET, 0, minor) for user, minor in staked.items()],
+            records=[(user, ASSET, 0, minor) for user, minor in self.staked.items()],
             columns=("user_id", "asset", "available_minor", "staked_minor"),
         )
+
+
+async def write_stakes(database_url: str, stakes: Iterable[Made]) -> None:
+    """Write them, for users who have none yet."""
+    clock, entropy = SystemClock(), SystemEntropy()
+    rows = _Rows()
+    for made in stakes:
+        rows.add(made, new_id(clock, entropy))
+    connection = await asyncpg.connect(database_url)
+    try:
+        await rows.write(connection)
         await connection.execute("VACUUM ANALYZE")
     finally:
         await connection.close()
