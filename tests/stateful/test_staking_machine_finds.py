@@ -87,7 +87,8 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "renewals with a gap": (_renewals_with_a_gap, {UNTOUCHED, EXACT}),
     "deposits without keys": (_deposits_without_keys, {KEYED, LIMITS}),
     "settlement that tells nobody": (_settlement_that_tells_nobody, {TOLD}),
-    "no transactions": (_no_transactions, {BOOKS, ONE_END, UNTOUCHED, TOLD, KEYED, EXACT}),
+    # Half of a command may stay behind, so whichever comes first: a key of a refused creation breaks LIMITS.
+    "no transactions": (_no_transactions, {BOOKS, EXACT, KEYED, LIMITS, ONE_END, TOLD, UNTOUCHED}),
 }
 
 
