@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis.errors import FlakyFailure
 
 from stakehold.domain import settlement
 from stakehold.domain.ledger import Movement
@@ -81,13 +82,14 @@ def _no_transactions(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(_FaultyConnection, "transaction", nothing)
 
 
-PLANTED: dict[str, tuple[Plant, set[str]]] = {
+PLANTED: dict[str, tuple[Plant, set[str] | None]] = {
     "rewards rounded up": (_rewards_rounded_up, {EXACT, UNTOUCHED}),
     "principal paid twice": (_principal_paid_twice, {ONE_END, BOOKS, UNTOUCHED, EXACT}),
     "renewals with a gap": (_renewals_with_a_gap, {UNTOUCHED, EXACT}),
     "deposits without keys": (_deposits_without_keys, {KEYED, LIMITS}),
     "settlement that tells nobody": (_settlement_that_tells_nobody, {TOLD}),
-    "no transactions": (_no_transactions, {BOOKS, ONE_END, UNTOUCHED, TOLD, KEYED, EXACT}),
+    # Half of a command stays behind, and what it breaks first is chance: of all promises one.
+    "no transactions": (_no_transactions, None),
 }
 
 
@@ -95,12 +97,21 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
 def test_a_planted_bug_is_found(
     planted_stores: StoreUrls, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Within some hundred examples."""
+    """Within some hundred examples, also where chance decides who comes first, and does not a second time."""
     plant, promises = PLANTED[name]
     plant(monkeypatch)
-    with pytest.raises(Violation) as found:
+    with pytest.raises((Violation, FlakyFailure)) as found:
         run_machine(
             stores=planted_stores, machine=StakingMachine, max_examples=EXAMPLES_MAX, steps=25,
             seed=seed_of_this_run(), shrink=False,
         )  # fmt: skip
-    assert found.value.promise in promises, found.value
+    violation = _violation_in(found.value)
+    assert violation is not None
+    assert promises is None or violation.promise in promises, violation
+
+
+def _violation_in(error: BaseException) -> Violation | None:
+    """The first in an error, or in a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_violation_in, error.exceptions)), None)
+    return error if isinstance(error, Violation) else None

@@ -7,6 +7,7 @@ from typing import Any
 from stakehold.domain.timestamps import DAY_MS
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
+from tests.support.receiver import KEY, SECRET, running_receiver
 from tests.support.worker import WorkerService
 from tests.worker.conftest import StartWorker
 
@@ -43,4 +44,33 @@ async def test_the_cron_settles_and_sweeps(
     assert sorted(paid) == sorted(stakes)
     told = await _scheduled(service)
     assert (told["settled"], told["swept"]) == (0, 0)
+    assert not await service.violations()
+
+
+async def test_the_cron_tells_the_receiver(database_clock: DatabaseClock, start_worker: StartWorker) -> None:
+    """What was made and what matured, once, signed; what is refused is told again, under the same id."""
+    began_ms = int(time.time() * 1000)
+    await database_clock.set(began_ms)
+    async with running_receiver() as receiver:
+        service = await start_worker(
+            STAKEHOLD_WEBHOOK_URL=receiver.url,
+            STAKEHOLD_WEBHOOK_SECRET=SECRET,
+            STAKEHOLD_WEBHOOK_PRIVATE="on",
+        )
+        person = await service.enrol()
+        stakes = {await person.stake(amount="1000") for _ in range(6)}
+        receiver.answers(404)
+        assert (await _scheduled(service))["delivered"] == 0
+        refused = {received.id for received in receiver.received}
+        receiver.received.clear()
+        receiver.answers(204)
+        await database_clock.set(began_ms + YEAR_AND_MORE_MS)
+        # Of 30 days ago and more, they would be swept: the receiver has them before.
+        assert (await _scheduled(service))["delivered"] == 12
+    assert all(received.is_signed_with(KEY) for received in receiver.received)
+    told = [(each.json()["type"], each.json()["data"]["stakeId"]) for each in receiver.received]
+    assert sorted(told) == sorted(
+        (kind, stake) for kind in ("stake.created", "stake.matured") for stake in stakes
+    )
+    assert refused == {each.id for each in receiver.received if each.json()["type"] == "stake.created"}
     assert not await service.violations()

@@ -1,6 +1,7 @@
 """The outbox: events, written with what they tell of, taken by deliverers, and kept for 30 days.
 
-An event is due until somebody has a result for it. To take it is to move `due_at` on by a lease, and only
+An event is due from its making until somebody has a result for it, whoever wrote it: also where there is
+nobody to send it to yet. To take it is to move `due_at` on by a lease, and only
 who holds that very lease writes the result: another deliverer, or an operator's replay, moves `due_at` again.
 So two never send one event at a time, and what a deliverer took with it when it died is due again after the
 lease.
@@ -65,20 +66,20 @@ class EventRow:
 # `created_at` is said, since a column's default is bound to the now() of the schema's making.
 _INSERT = """
 INSERT INTO events (user_id, id, type, payload, created_at, due_at)
-SELECT x.user_id, x.id, x.type, x.payload, now(), CASE WHEN $2::BOOL THEN now() END
+SELECT x.user_id, x.id, x.type, x.payload, now(), now()
   FROM jsonb_to_recordset($1::JSONB) AS x (user_id UUID, id UUID, type TEXT, payload TEXT)
 """
 _IS_WRITTEN = "SELECT EXISTS (SELECT 1 FROM events e WHERE e.user_id = $1::UUID AND e.id = $2::UUID)"
 
 
-async def insert_events(connection: Connection, events: Sequence[Event], *, due: bool) -> None:
-    """Write events, in the caller's transaction, to be sent at once; without `due`, only to be kept."""
+async def insert_events(connection: Connection, events: Sequence[Event]) -> None:
+    """Write events, in the caller's transaction; they are due at once."""
     if events:
         rows = [
             {"user_id": event.user_id, "id": event.id, "type": event.type, "payload": event.payload}
             for event in events
         ]
-        await connection.execute(_INSERT, _json(rows), due)
+        await connection.execute(_INSERT, _json(rows))
 
 
 async def is_written(connection: Connection, user_id: UUID, event_id: UUID) -> bool:
@@ -160,16 +161,25 @@ WITH old AS (
      AND (e.due_at IS NULL OR e.due_at < now() - $2::INTERVAL)
    ORDER BY e.created_at LIMIT $3::INT8)
 DELETE FROM events USING old WHERE events.user_id = old.user_id AND events.id = old.id
+RETURNING events.due_at IS NOT NULL AS unsent
 """
 
 
-async def sweep_events(connection: Connection, bucket: int, older_than: timedelta, limit: int) -> int:
-    """Delete at most `limit` events of a bucket that were made longer ago than that; how many there were.
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many events were deleted, and how many of them were still to be sent."""
+
+    events: int
+    unsent: int
+
+
+async def sweep_events(connection: Connection, bucket: int, older_than: timedelta, limit: int) -> Swept:
+    """Delete at most `limit` events of a bucket that were made longer ago than that.
 
     One that is still to be sent stays, unless it has been due for as long: then nobody sends them at all.
     """
-    tag = await connection.execute(_SWEEP, bucket, older_than, limit)
-    return int(tag.rpartition(" ")[2])
+    rows = await connection.fetch(_SWEEP, bucket, older_than, limit)
+    return Swept(len(rows), sum(row["unsent"] for row in rows))
 
 
 _NAMES: Final = (

@@ -1,6 +1,7 @@
 """What an operator and a readiness probe ask of a database."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from stakehold.database.migrate import pending
 from stakehold.database.port import Connection
@@ -42,6 +43,33 @@ async def server_facts(connection: Connection) -> ServerFacts:
         _milliseconds(row["statement_timeout"]),
         tuple(missing),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """For how long the stake, and the event, that is due longest has been so, in seconds; 0: none is due."""
+
+    stake_s: float
+    event_s: float
+
+
+_BUCKETS: Final = 16
+_OVERDUE = f"""
+SELECT COALESCE(max(extract(epoch FROM now() - s.due_at)), 0)::FLOAT8 AS stake_s,
+       COALESCE(max(extract(epoch FROM now() - e.due_at)), 0)::FLOAT8 AS event_s
+  FROM generate_series(0, {_BUCKETS - 1}) AS b (bucket)
+  LEFT JOIN LATERAL (SELECT d.due_at FROM stakes d WHERE d.bucket = b.bucket AND d.due_at <= now()
+                      ORDER BY d.due_at LIMIT 1) s ON true
+  LEFT JOIN LATERAL (SELECT d.due_at FROM events d WHERE d.bucket = b.bucket AND d.due_at <= now()
+                      ORDER BY d.due_at LIMIT 1) e ON true
+"""  # noqa: S608 - only a constant is put in
+
+
+async def overdue(connection: Connection) -> Overdue:
+    """How far settlement and the telling of events are behind. The schema must be there."""
+    row = await connection.fetchrow(_OVERDUE)
+    assert row is not None
+    return Overdue(row["stake_s"], row["event_s"])
 
 
 def _milliseconds(setting: str) -> int:

@@ -58,10 +58,7 @@ class PlanChoice:
 
 @dataclass(frozen=True, slots=True)
 class NewStake:
-    """A stake to make, in a session. `id` is chosen before the first attempt and stays for all of them.
-
-    `event_due`: somebody is to be told, by a webhook.
-    """
+    """A stake to make, in a session. `id` is chosen before the first attempt and stays for all of them."""
 
     user_id: UUID
     id: UUID
@@ -72,7 +69,6 @@ class NewStake:
     funding: Funding = "external"
     maturity_instruction: MaturityInstruction = "payout"
     idempotency: Idempotency | None = None
-    event_due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +212,7 @@ told AS (
            'data', json_build_object(
              'stakeId', $2::UUID::TEXT, 'userId', $1::UUID::TEXT, 'asset', $5::TEXT, 'amount', $13::TEXT,
              'plan', p.id, 'planVersion', p.version, 'valueDate', p.value_date::TEXT,
-             'maturityDate', p.maturity_date::TEXT))::TEXT, m.at, CASE WHEN $14::BOOL THEN m.at END
+             'maturityDate', p.maturity_date::TEXT))::TEXT, m.at, m.at
     FROM made CROSS JOIN moment m CROSS JOIN plan p
   RETURNING id)"""  # noqa: S608 - only constants are put in
     for funding, payer in _PAYER.items()
@@ -250,7 +246,7 @@ CREATE_KEYED: Final = {
 WITH {_CALLER},{_PLAN},
 claimed AS (
   INSERT INTO idempotency (user_id, scope, key, body_hash, stake_id, expires_at)
-  SELECT u.id, $15::TEXT, $16::TEXT, $17::BYTEA, $2::UUID, now() + INTERVAL '24 hours'
+  SELECT u.id, $14::TEXT, $15::TEXT, $16::BYTEA, $2::UUID, now() + INTERVAL '24 hours'
     FROM caller u CROSS JOIN plan p{_MAY_MAKE}{_FUNDS[funding]}
   ON CONFLICT (user_id, scope, key) DO UPDATE
      SET body_hash = excluded.body_hash, stake_id = excluded.stake_id, expires_at = excluded.expires_at
@@ -261,7 +257,7 @@ made AS ({_NEW_STAKE}
     FROM claimed c CROSS JOIN plan p CROSS JOIN moment m
   RETURNING id),{_CONSEQUENCES[funding]}
 SELECT CASE WHEN m.id IS NOT NULL OR i.stake_id = $2::UUID THEN 'created'{_REFUSALS}
-            WHEN i.body_hash = $17::BYTEA THEN 'replayed'
+            WHEN i.body_hash = $16::BYTEA THEN 'replayed'
             WHEN i.body_hash IS NOT NULL THEN 'mismatch'{_REFUSALS_OF_PLAN}{_REFUSALS_OF_FUNDS[funding]}
             ELSE 'again' END AS outcome,
        COALESCE(m.id, i.stake_id) AS stake_id,{_BOUNDS}
@@ -270,7 +266,7 @@ SELECT CASE WHEN m.id IS NOT NULL OR i.stake_id = $2::UUID THEN 'created'{_REFUS
   LEFT JOIN made m ON true
   LEFT JOIN LATERAL (
     SELECT k.stake_id, k.body_hash FROM idempotency k
-     WHERE m.id IS NULL AND k.user_id = $1::UUID AND k.scope = $15::TEXT AND k.key = $16::TEXT
+     WHERE m.id IS NULL AND k.user_id = $1::UUID AND k.scope = $14::TEXT AND k.key = $15::TEXT
        AND k.expires_at > now()
      LIMIT 1) i ON true
 """  # noqa: S608 - only constants are put in
@@ -354,7 +350,6 @@ async def _run(connection: Connection, new: NewStake) -> Record | None:
         choice.quoted.value_date if choice.quoted else None,
         new.maturity_instruction,
         format_amount(new.amount_minor, choice.scale),
-        new.event_due,
         *((key.scope, key.key, key.body_hash) if key else ()),
     )
 

@@ -7,7 +7,7 @@ amounts as decimal strings. docs/webhooks.md shows each type; fields may be adde
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 from uuid import UUID
 
 from stakehold.domain.money import format_amount
@@ -27,7 +27,6 @@ EventType = Literal[
     "balance.reversed",
 ]
 BalanceEventType = Literal["balance.deposited", "balance.withdrawn", "balance.reversed"]
-EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)
 
 RETRY_DELAYS_S: Final = (5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 """From a failed attempt to the next, as Standard Webhooks suggests: ten attempts within some three days."""
@@ -48,14 +47,13 @@ class Event:
     payload: str
 
 
-def stake_created(identifier: UUID, at_ms: int, stake: Stake) -> Event:
-    """A stake was made."""
-    return _of_stake("stake.created", identifier, at_ms, stake)
-
-
 def stake_matured(identifier: UUID, at_ms: int, stake: Stake, reward_minor: int) -> Event:
     """A stake was paid out at maturity: its amount and its reward."""
-    return _of_stake("stake.matured", identifier, at_ms, stake, _returned(stake, reward_minor))
+    more = {
+        "reward": format_amount(reward_minor, stake.plan.scale),
+        "payout": format_amount(stake.amount_minor + reward_minor, stake.plan.scale),
+    }
+    return _of_stake("stake.matured", identifier, at_ms, stake, more)
 
 
 def stake_renewed(
@@ -76,10 +74,10 @@ def stake_renewed(
 
 
 def stake_unstaking(
-    identifier: UUID, at_ms: int, stake: Stake, reward_minor: int, forfeited_minor: int, pays_at_ms: int
+    identifier: UUID, at_ms: int, stake: Stake, reward_minor: int, forfeited_minor: int, releases_at_ms: int
 ) -> Event:
     """The owner leaves early: what is paid, and when the cooldown is over."""
-    more = {**_exited(stake, reward_minor, forfeited_minor), "paysAt": rfc3339(pays_at_ms)}
+    more = {**_exited(stake, reward_minor, forfeited_minor), "releasesAt": rfc3339(releases_at_ms)}
     return _of_stake("stake.unstaking", identifier, at_ms, stake, more)
 
 
@@ -157,17 +155,13 @@ def _of_stake(
     return _event(event_type, identifier, at_ms, stake.user_id, data)
 
 
-def _returned(stake: Stake, reward_minor: int) -> dict[str, object]:
+def _exited(stake: Stake, reward_minor: int, forfeited_minor: int) -> dict[str, object]:
     scale = stake.plan.scale
     return {
         "reward": format_amount(reward_minor, scale),
-        "payout": format_amount(stake.amount_minor + reward_minor, scale),
+        "returned": format_amount(stake.amount_minor + reward_minor, scale),
+        "forfeited": format_amount(forfeited_minor, scale),
     }
-
-
-def _exited(stake: Stake, reward_minor: int, forfeited_minor: int) -> dict[str, object]:
-    forfeited = {"forfeited": format_amount(forfeited_minor, stake.plan.scale)}
-    return {**_returned(stake, reward_minor), **forfeited}
 
 
 def _event(

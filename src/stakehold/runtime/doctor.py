@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Final, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from stakehold.database.health import server_facts
+from stakehold.database.health import Overdue, overdue, server_facts
 from stakehold.database.migrate import MigrationError
 from stakehold.database.single import SingleConnection
 from stakehold.domain.errors import ExternalServiceError, StakeholdError
@@ -22,6 +22,9 @@ from stakehold.telemetry.metrics import Metrics
 SKEW_WARN_MS: Final = 500
 SKEW_FAIL_MS: Final = 5000
 MEMORY_WARN_SHARE: Final = 0.8
+OVERDUE_WARN_S: Final = 600
+"""Servers do a round of upkeep twice a minute, the Worker's cron one."""
+
 _SCRIPT: Final = Script("return 'ran'")
 
 Level = Literal["ok", "warn", "fail"]
@@ -104,6 +107,7 @@ async def _database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
             before_ms = clock.now_ms()
             facts = await server_facts(connection)
             here_ms = (before_ms + clock.now_ms()) // 2
+            behind = None if facts.pending_migrations else await overdue(connection)
     except StakeholdError as error:
         cause = f" ({type(error.__cause__).__name__})" if error.__cause__ else ""
         yield Finding("fail", "database", f"does not answer{cause}", "Check DATABASE_URL, and that it runs.")
@@ -124,9 +128,28 @@ async def _database(settings: Settings, clock: Clock) -> AsyncIterator[Finding]:
     else:
         yield Finding("ok", "migrations", "all applied")
     yield _skew("database", facts.now_ms - here_ms)
+    if behind:
+        for finding in _upkeep(behind, has_webhook=bool(settings.webhook_url)):
+            yield finding
     if any(address.token for address in settings.redis):
         # Upstash: this may be a Worker's environment.
         yield _own_timeout(facts.statement_timeout_ms)
+
+
+def _upkeep(behind: Overdue, *, has_webhook: bool) -> Iterator[Finding]:
+    """Whether somebody settles what is due, and tells of it."""
+    if behind.stake_s < OVERDUE_WARN_S:
+        yield Finding("ok", "settlement", "no stake is overdue")
+    else:
+        state = f"a stake has been due for {behind.stake_s / 60:.0f} minutes"
+        advice = "Have `serve` or the Worker's cron run, and see their logs; or run: stakehold settle"
+        yield Finding("warn", "settlement", state, advice)
+    if has_webhook and behind.event_s >= OVERDUE_WARN_S:
+        state = f"an event has been due for {behind.event_s / 60:.0f} minutes"
+        advice = (
+            "Have `serve` or the Worker's cron run; stakehold webhooks list says what the receiver answers."
+        )
+        yield Finding("warn", "webhook", state, advice)
 
 
 def _own_timeout(timeout_ms: int) -> Finding:

@@ -24,11 +24,11 @@ from stakehold.telemetry.faults import describe_fault
 UPKEEP_S = 45.0
 """Of the time that a run of the cron trigger may take: what is left is for the next run."""
 
-BATCHES_MAX = 5
-"""Of settlement. They are bounded for the CPU time that a run may have (`limits` in wrangler.jsonc)."""
+STAKES_MAX = 5000
+"""Settled in a run, for the CPU time that it may have (`limits` in wrangler.jsonc): some 1 ms each."""
 
-DELIVERIES_MAX = 40
-"""Each is a request, of which a run may make so many."""
+DELIVERIES_MAX = 2000
+"""Each takes some 2 ms of CPU time, and is one of the 10,000 requests that a run may make."""
 
 _app = create_app()
 _isolate: Isolate | None = None
@@ -65,7 +65,7 @@ class Default(WorkerEntrypoint):  # type: ignore[misc]
                     handling.container.services,
                     isolate.webhook,
                     UPKEEP_S,
-                    batches=BATCHES_MAX,
+                    stakes=STAKES_MAX,
                     deliveries=DELIVERIES_MAX,
                 )
                 isolate.log.write("upkeep", level=done.level, **done.counts())

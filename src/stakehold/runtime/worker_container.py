@@ -149,7 +149,6 @@ class Isolate:
             quotes=QuoteSigner(secret=settings.jwt_secret, previous_secret=settings.jwt_secret_previous),
             sign_up_open=settings.sign_up_open,
             funding=settings.funding,
-            events_due=bool(settings.webhook_url),
             refresh_ttl_s=settings.refresh_ttl_s,
         )
         return Container(

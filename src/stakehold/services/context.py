@@ -50,9 +50,6 @@ class Services:
     sign_up_open: bool = True
     refresh_ttl_s: int = REFRESH_TTL_S
     funding: Funding = "external"
-    events_due: bool = False
-    """Whether there is a webhook that is to be told of events; they are written either way."""
-
     catalogue: Catalogue = field(default_factory=Catalogue)
 
     def background_deadline(self) -> Deadline:

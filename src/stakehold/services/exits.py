@@ -281,19 +281,19 @@ async def _leave_early(
     event_id: UUID,
 ) -> Left:
     """Fix what is paid, and pay it, unless there is a cooldown to wait for."""
-    pays_at_ms = _releases_at_ms(stake, now_ms)
-    waits = pays_at_ms > now_ms
+    releases_at_ms = _releases_at_ms(stake, now_ms)
+    waits = releases_at_ms > now_ms
     change = StakeChange(
         stake,
         "unstaking" if waits else "closed_early",
-        due_at_ms=pays_at_ms if waits else None,
+        due_at_ms=releases_at_ms if waits else None,
         reward_minor=outcome.reward_minor,
         forfeited_minor=outcome.forfeited_minor,
         exited_on=day,
     )
     amounts = (outcome.reward_minor, outcome.forfeited_minor)
     if waits:
-        told = happened.stake_unstaking(event_id, now_ms, stake, *amounts, pays_at_ms)
+        told = happened.stake_unstaking(event_id, now_ms, stake, *amounts, releases_at_ms)
         moved: Sequence[Movement] = ()
     else:
         told = happened.stake_closed_early(event_id, now_ms, stake, *amounts)
@@ -323,7 +323,7 @@ async def _write(
     )
     if change.due_at_ms is None:
         await stake_changes.change_usage(connection, {(stake.user_id, stake.plan.id): -stake.amount_minor})
-    await events.insert_events(connection, [told], due=services.events_due)
+    await events.insert_events(connection, [told])
 
 
 def _changed(change: StakeChange) -> Stake:

@@ -209,7 +209,7 @@ async def _move(
         seq=transfer.seq,
         reverses=movement.reverses,
     )
-    await events.insert_events(connection, [told], due=services.events_due)
+    await events.insert_events(connection, [told])
     adjusted = _adjusted(transfer, scale)
     await keep_answer(connection, once.holder, once.idempotency, msgspec.json.encode(adjusted).decode())
     return adjusted

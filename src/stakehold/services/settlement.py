@@ -181,7 +181,7 @@ async def _settle_locked(
         entropy=services.entropy,
     )
     told = [_event(services, settled, now_ms) for settled in settlements]
-    await events.insert_events(connection, told, due=services.events_due)
+    await events.insert_events(connection, told)
     # Last, since every stake that is made in a plan with a capacity waits for its row.
     await stake_changes.change_usage(connection, _usage_changes(settlements), renewals)
     return len(settlements)

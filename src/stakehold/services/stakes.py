@@ -107,7 +107,6 @@ async def _new_stake(services: Services, caller: Caller, order: Order, deadline:
         funding=services.funding,
         maturity_instruction=order.maturity_instruction,
         idempotency=_idempotency(order, format_amount(amount_minor, scale)),
-        event_due=services.events_due,
     )
 
 

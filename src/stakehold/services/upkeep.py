@@ -26,8 +26,8 @@ SETTLING_SHARE: Final = 0.5
 
 EVENTS_KEPT: Final = timedelta(days=30)
 SWEPT_AT_ONCE_MAX: Final = 500
-DELIVERIES_MAX: Final = 1000
-BATCHES_MAX: Final = 10_000
+DELIVERIES_MAX: Final = 10_000
+STAKES_MAX: Final = 1_000_000
 
 Sweep = Callable[[Connection, int, int], Awaitable[int]]
 
@@ -81,37 +81,39 @@ async def keep_up(
     webhook: Webhook | None,
     seconds: float,
     *,
-    batches: int = BATCHES_MAX,
+    stakes: int = STAKES_MAX,
     deliveries: int = DELIVERIES_MAX,
 ) -> Upkeep:
-    """One round: settle all that is due, then tell and sweep, until nothing is left or `seconds` are over.
+    """One round: settle what is due, then tell and sweep, until nothing is left or `seconds` are over.
 
+    At most so many `stakes` are settled and `deliveries` made.
     A part that fails does not keep the others from their work: it is for the next round.
     """
     until = Deadline.after(services.clock, seconds)
     done = Upkeep()
-    await _settle(services, Deadline.after(services.clock, seconds * SETTLING_SHARE), batches, done)
+    await _settle(services, Deadline.after(services.clock, seconds * SETTLING_SHARE), stakes, done)
     try:
         if until.left_s() >= BATCH_S:
             done.delivered = await deliver_due(services, webhook, until, deliveries)
     except Exception as error:
         done.take(error)
     try:
-        await _sweep(services, until, done)
+        await _sweep(services, webhook, until, done)
     except Exception as error:
         done.take(error)
     return done
 
 
-async def _settle(services: Services, until: Deadline, batches: int, done: Upkeep) -> None:
-    """Settle batch after batch until nothing is due, no time is left, or there were `batches`."""
+async def _settle(services: Services, until: Deadline, stakes: int, done: Upkeep) -> None:
+    """Settle batch after batch until nothing is due, no time is left, or `stakes` are settled."""
     aside: Aside = {}
     try:
-        while batches and until.left_s() > STATEMENT_TIMEOUT_S:
-            deadline = _batch_deadline(services, until)
-            settled = await settle_due(services, deadline, batch=BATCH_STAKES_MAX, aside=aside)
+        while done.settled < stakes and until.left_s() > STATEMENT_TIMEOUT_S:
+            batch = min(BATCH_STAKES_MAX, stakes - done.settled)
+            settled = await settle_due(services, _batch_deadline(services, until), batch=batch, aside=aside)
+            if not settled:
+                break
             done.settled += settled
-            batches = batches - 1 if settled else 0
     except Exception as error:
         done.take(error)
     done.aside = len(aside)
@@ -120,13 +122,32 @@ async def _settle(services: Services, until: Deadline, batches: int, done: Upkee
         done.take(cause)
 
 
-async def _sweep(services: Services, until: Deadline, done: Upkeep) -> None:
-    """Delete what has expired, a batch of each kind and bucket."""
-    for work in (sweeping.sweep_idempotency, sweeping.sweep_sessions, _sweep_events):
+async def _sweep(services: Services, webhook: Webhook | None, until: Deadline, done: Upkeep) -> None:
+    """Delete what has expired, a batch of each kind and bucket.
+
+    A bucket with a row that cannot be deleted keeps no other from it; after two in a row the rest would fare
+    no better.
+    """
+    failed = False
+
+    async def sweep_events(connection: Connection, bucket: int, limit: int) -> int:
+        swept = await events.sweep_events(connection, bucket, EVENTS_KEPT, limit)
+        # Without a webhook nobody has waited for them.
+        services.counters.count("webhooks_expired", swept.unsent if webhook else 0)
+        return swept.events
+
+    for work in (sweeping.sweep_idempotency, sweeping.sweep_sessions, sweep_events):
         for bucket in range(sweeping.BUCKETS):
             if until.left_s() <= STATEMENT_TIMEOUT_S:
                 return
-            done.swept += await _sweep_bucket(services, work, bucket, until)
+            try:
+                done.swept += await _sweep_bucket(services, work, bucket, until)
+                failed = False
+            except Exception as error:
+                if failed:
+                    raise
+                done.take(error)
+                failed = True
 
 
 async def _sweep_bucket(services: Services, work: Sweep, bucket: int, until: Deadline) -> int:
@@ -135,10 +156,6 @@ async def _sweep_bucket(services: Services, work: Sweep, bucket: int, until: Dea
     )
     services.counters.count("rows_swept", count)
     return count
-
-
-async def _sweep_events(connection: Connection, bucket: int, limit: int) -> int:
-    return await events.sweep_events(connection, bucket, EVENTS_KEPT, limit)
 
 
 def _batch_deadline(services: Services, until: Deadline) -> Deadline:

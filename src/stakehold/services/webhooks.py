@@ -29,6 +29,7 @@ ANSWER_BYTES_MAX: Final = 4096
 """What is read of an answer. It says nothing to us: reading it lets the connection serve again."""
 
 GONE: Final = 410
+TOO_MANY_REQUESTS: Final = 429
 USER_AGENT: Final = "Stakehold-Webhooks/1"
 
 assert LEASE_S > SEND_TIMEOUT_S + STATEMENT_TIMEOUT_S
@@ -68,15 +69,24 @@ class Webhook:
     at_once: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of one, and whether it says that any other event would have fared no better."""
+
+    result: Result
+    in_trouble: bool
+
+
 async def deliver_due(services: Services, webhook: Webhook | None, deadline: Deadline, limit: int) -> int:
     """Send what is due, at most `limit` events, until the deadline; return how many were delivered.
 
-    Any number of machines may do so at once: no two send one event at a time. Ends early when as many have
-    failed in a row as are sent at once, for a receiver in trouble is not helped by more. With less than
-    BATCH_S left nothing is begun, and without a webhook nothing at all. Raises what `Services.run` does: what
+    Any number of machines may do so at once: no two send one event at a time. Ends early when as many
+    attempts in a row as are made at once have found the receiver in trouble, which more would not help; an
+    event that it refuses keeps no others. With less than BATCH_S left nothing is begun, and without a webhook
+    nothing at all. Raises what `Services.run` does: what
     was sent and could not be noted is sent again.
     """
-    delivered = tried = failed_in_a_row = 0
+    delivered = tried = in_trouble = 0
     while webhook is not None and tried < limit and deadline.left_s() >= BATCH_S:
         buckets = await services.run(events.busy_buckets, deadline)
         tried_before = tried
@@ -86,11 +96,12 @@ async def deliver_due(services: Services, webhook: Webhook | None, deadline: Dea
                 return delivered
             take = functools.partial(events.take_due, bucket=bucket, limit=count)
             batch = await services.run(take, deadline)
-            successes = await _deliver_batch(services, webhook, batch, deadline)
+            attempts = await _deliver_batch(services, webhook, batch, deadline)
             tried += len(batch)
-            delivered += successes
-            failed_in_a_row = 0 if successes else failed_in_a_row + len(batch)
-            if failed_in_a_row >= webhook.at_once:
+            delivered += sum(attempt.result.error is None for attempt in attempts)
+            troubled = sum(attempt.in_trouble for attempt in attempts)
+            in_trouble = in_trouble + troubled if troubled == len(attempts) else 0
+            if in_trouble >= webhook.at_once:
                 return delivered
         if tried == tried_before:
             break
@@ -105,24 +116,25 @@ def _rotated(services: Services, buckets: list[int]) -> list[int]:
 
 async def _deliver_batch(
     services: Services, webhook: Webhook, batch: list[DueEvent], deadline: Deadline
-) -> int:
-    """Send all of a batch at once and note the results; how many were delivered."""
+) -> list[_Attempt]:
+    """Send all of a batch at once and note the results."""
     timeout_s = min(SEND_TIMEOUT_S, deadline.left_s() - STATEMENT_TIMEOUT_S)
     # Where taking them used up the time they are left to their leases: to some no time at all is no limit.
     if not batch or timeout_s <= 0:
-        return 0
+        return []
     async with asyncio.TaskGroup() as group:
-        attempts = [group.create_task(_attempt(services, webhook, event, timeout_s)) for event in batch]
-    results = [attempt.result() for attempt in attempts]
+        tasks = [group.create_task(_attempt(services, webhook, event, timeout_s)) for event in batch]
+    attempts = [task.result() for task in tasks]
+    results = [attempt.result for attempt in attempts]
     await services.run(lambda connection: events.record_results(connection, results), deadline)
     for result in results:
         services.counters.count("webhooks_failed" if result.error else "webhooks_delivered")
         if result.error and result.retry_after_s is None:
             services.counters.count("webhooks_given_up")
-    return sum(result.error is None for result in results)
+    return attempts
 
 
-async def _attempt(services: Services, webhook: Webhook, event: DueEvent, timeout_s: float) -> Result:
+async def _attempt(services: Services, webhook: Webhook, event: DueEvent, timeout_s: float) -> _Attempt:
     body = event.payload.encode()
     headers = {
         "content-type": "application/json",
@@ -141,11 +153,13 @@ async def _attempt(services: Services, webhook: Webhook, event: DueEvent, timeou
         # One that nobody thought of must not take the results of the others with it.
         error = f"fault {type(fault).__name__}"
     if reply is not None and 200 <= reply.status < 300:
-        return Result(event)
+        return _Attempt(Result(event), in_trouble=False)
     if reply is not None and reply.status == GONE:
-        return Result(event, error)
+        return _Attempt(Result(event, error), in_trouble=False)
     asked_s = _retry_after_s(reply.retry_after, event.taken_at_ms) if reply and reply.retry_after else None
-    return Result(event, error, retry_delay_s(event.attempts + 1, asked_s, services.entropy))
+    delay_s = retry_delay_s(event.attempts + 1, asked_s, services.entropy)
+    in_trouble = reply is None or reply.status == TOO_MANY_REQUESTS or reply.status >= 500
+    return _Attempt(Result(event, error, delay_s), in_trouble)
 
 
 def _retry_after_s(text: str, now_ms: int) -> float | None:

@@ -42,6 +42,7 @@ NAMES: Final[dict[str, str]] = {
     "stakes_settled": "A stake was paid out, renewed, or released after its cooldown.",
     "unfenced_writes": "A write was made without a fence, since Redis was away.",
     "webhooks_delivered": "An event was sent to the webhook, and taken.",
+    "webhooks_expired": "An event that was still to be sent was deleted: it was 30 days old.",
     "webhooks_failed": "An attempt to send an event failed.",
     "webhooks_given_up": (
         "An event was sent for the last time, in vain: `stakehold webhooks list --failed` has it."

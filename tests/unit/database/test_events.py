@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from stakehold.database import events
-from stakehold.database.events import BUCKETS, DueEvent, ReplayPosition, Result
+from stakehold.database.events import BUCKETS, DueEvent, ReplayPosition, Result, Swept
 from stakehold.database.port import Connection
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
@@ -27,12 +27,12 @@ Run = Callable[..., Awaitable[Any]]
 def write(run: Run, clock: ManualClock, entropy: SeededEntropy) -> Any:
     """Write so many events of one user; returns their ids."""
 
-    async def write(count: int = 1, *, due: bool = True) -> list[UUID]:
+    async def write(count: int = 1) -> list[UUID]:
         made = [
             Event(USER, new_id(clock, entropy), "stake.created", json.dumps({"n": number, "é": "\x00"}))
             for number in range(count)
         ]
-        await run(lambda c: events.insert_events(c, made, due=due))
+        await run(lambda c: events.insert_events(c, made))
         return [event.id for event in made]
 
     return write
@@ -85,7 +85,7 @@ async def test_events_are_of_the_transaction_that_made_them(
 
     async def work(connection: Connection) -> None:
         async with connection.transaction():
-            await events.insert_events(connection, [event], due=True)
+            await events.insert_events(connection, [event])
             raise UndoneError
 
     with pytest.raises(UndoneError):
@@ -93,17 +93,9 @@ async def test_events_are_of_the_transaction_that_made_them(
     assert await take() == []
 
 
-async def test_without_a_webhook_events_are_kept_and_not_due(run: Run, write: Any, take: Any) -> None:
-    """They can be replayed once there is one."""
-    (identifier,) = await write(due=False)
-    assert await take() == []
-    assert await run(lambda c: events.replay_event(c, identifier))
-    assert [event.id for event in await take()] == [identifier]
-
-
 async def test_nothing_to_write_is_no_statement() -> None:
     """A caller without events needs no condition."""
-    await events.insert_events(None, [], due=True)  # type: ignore[arg-type]
+    await events.insert_events(None, [])  # type: ignore[arg-type]
 
 
 async def test_takers_at_once_take_each_event_once(run: Run, write: Any, take: Any) -> None:
@@ -203,7 +195,7 @@ async def _age(run: Run, days: int) -> None:
     )
 
 
-async def _sweep(run: Run, limit: int = 1000) -> list[int]:
+async def _sweep(run: Run, limit: int = 1000) -> list[Swept]:
     month = timedelta(days=30)
     return [
         await run(lambda c, bucket=bucket: events.sweep_events(c, bucket, month, limit))
@@ -213,14 +205,16 @@ async def _sweep(run: Run, limit: int = 1000) -> list[int]:
 
 async def test_what_is_old_and_done_is_swept(run: Run, write: Any, take: Any) -> None:
     """After 30 days, a bounded number at a time; what is still to be sent stays."""
-    await write(60, due=False)
+    await write(60)
+    await run(lambda c: c.execute("UPDATE events SET due_at = NULL, delivered_at = now()"))
     (waiting,) = await write()
     await _age(run, 29)
-    assert sum(await _sweep(run)) == 0
+    assert sum(swept.events for swept in await _sweep(run)) == 0
     await _age(run, 31)
     first = await _sweep(run, 1)
-    assert max(first) == 1
-    assert sum(first) + sum(await _sweep(run)) == 60
+    assert max(swept.events for swept in first) == 1
+    assert sum(swept.events for swept in [*first, *await _sweep(run)]) == 60
+    assert not any(swept.unsent for swept in first)
     assert [event.id for event in await take()] == [waiting]
 
 
@@ -228,9 +222,10 @@ async def test_what_nobody_has_sent_for_a_month_is_swept(run: Run, write: Any) -
     """Else a service whose events nobody delivers any more would keep them for ever."""
     await write(5)
     await run(lambda c: c.execute("UPDATE events SET due_at = now() - INTERVAL '31 days'"))
-    assert sum(await _sweep(run)) == 0
+    assert sum(swept.events for swept in await _sweep(run)) == 0
     await _age(run, 31)
-    assert sum(await _sweep(run)) == 5
+    swept = await _sweep(run)
+    assert sum(each.events for each in swept) == sum(each.unsent for each in swept) == 5
 
 
 async def test_operators_see_the_newest_and_those_given_up(run: Run, write: Any, take: Any) -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ import pytest_asyncio
 from stakehold.runtime.doctor import Finding, examine
 from stakehold.runtime.outside import SystemClock, SystemEntropy
 from tests.support.native import JWT_SECRET
+from tests.support.receiver import SECRET
 from tests.support.upstash_front import UpstashFront
 
 
@@ -26,6 +28,20 @@ class ShiftedClock(SystemClock):
 @pytest.fixture
 def environ(database_url: str, redis_url: str) -> dict[str, str]:
     return {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "JWT_SECRET": JWT_SECRET}
+
+
+_OVERDUE = (
+    """
+    INSERT INTO stakes (user_id, id, amount_minor, plan_id, plan_version, created_at, value_date,
+                        maturity_date, origin_date, origin_months, due_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 5, 'STK-1M', 1, now(), '2027-01-01', '2027-02-01',
+            '2027-01-01', 1, now() - $1::INTERVAL)
+    """,
+    """
+    INSERT INTO events (user_id, id, type, payload, due_at)
+    VALUES (gen_random_uuid(), gen_random_uuid(), 'stake.created', '{}', now() - $1::INTERVAL)
+    """,
+)
 
 
 async def findings(environ: dict[str, str], shift_ms: int = 0) -> list[Finding]:
@@ -62,6 +78,30 @@ async def test_a_database_that_was_not_migrated_fails(
     assert [finding.level for finding in found] == ["fail"]
     assert "pending" in found[0].state
     assert "stakehold migrate" in found[0].advice
+
+
+async def _write_overdue(environ: dict[str, str], minutes: int) -> None:
+    """A stake and an event that have been due for so long."""
+    connection = await asyncpg.connect(environ["DATABASE_URL"])
+    for statement in _OVERDUE:
+        await connection.execute(statement, timedelta(minutes=minutes))
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("minutes", "webhook", "subjects"),
+    [(9, True, []), (11, True, ["settlement", "webhook"]), (11, False, ["settlement"])],
+)
+async def test_what_nobody_settles_or_tells_is_a_warning(
+    environ: dict[str, str], minutes: int, webhook: bool, subjects: list[str]
+) -> None:
+    """Due for ten minutes or more; of events only where there is somebody to tell."""
+    await _write_overdue(environ, minutes)
+    if webhook:
+        environ |= {"STAKEHOLD_WEBHOOK_URL": "https://receiver.example/", "STAKEHOLD_WEBHOOK_SECRET": SECRET}
+    found = bad(await findings(environ))
+    assert [(finding.level, finding.subject) for finding in found] == [("warn", each) for each in subjects]
+    assert all(f"{minutes} minutes" in finding.state for finding in found)
 
 
 async def test_another_default_isolation_fails(environ: dict[str, str]) -> None:

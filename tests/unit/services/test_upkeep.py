@@ -11,10 +11,13 @@ from stakehold.database.sessions import NewSession
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.ids import new_id
 from stakehold.domain.timestamps import DAY_MS, midnight_ms
+from stakehold.security.webhooks import WebhookSigner
 from stakehold.services import upkeep
 from stakehold.services.upkeep import keep_up
+from stakehold.services.webhooks import BATCH_S, Webhook
 from tests.support.books import check_books
 from tests.support.database_clock import DatabaseClock
+from tests.support.receiver import KEY
 
 START_MS = midnight_ms(date(2027, 1, 31))
 
@@ -57,6 +60,57 @@ async def test_a_round_settles_all_that_is_due(
     assert (done.settled, done.failed, done.level) == (40, None, "info")
     assert (await keep_up(desk.services, None, 60)).settled == 0
     await check_books(desk.database_url)
+
+
+async def test_a_round_settles_no_more_than_it_may(
+    desk: Any, database_clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the stake, however they fall into batches; the next round goes on."""
+    monkeypatch.setattr(upkeep, "BATCH_STAKES_MAX", 7)
+    await _stake(desk, 40)
+    await database_clock.set(START_MS + 40 * DAY_MS)
+    assert [(await keep_up(desk.services, None, 60, stakes=25)).settled for _ in range(3)] == [25, 15, 0]
+
+
+@pytest.mark.parametrize("has_webhook", [True, False])
+async def test_events_that_nobody_was_told_of_are_counted_when_they_go(desk: Any, has_webhook: bool) -> None:
+    """After 30 days, where somebody was to be told of them."""
+    user_id = await _user(desk)
+    for number, (due, ended) in enumerate([("clock.now() - INTERVAL '31 days'", "NULL"), ("NULL", "now()")]):
+        await desk.sql(
+            "INSERT INTO events (user_id, id, type, payload, created_at, due_at, delivered_at)"
+            f" VALUES ($1, $2, 't', '{{}}', clock.now() - INTERVAL '31 days', {due}, {ended})",
+            user_id,
+            UUID(int=number),
+        )
+    nobody: Any = None
+    webhook = Webhook("https://receiver.example/", WebhookSigner((KEY,)), nobody, 1) if has_webhook else None
+    # With no time to deliver them: as when the receiver has been away for all of it.
+    assert (await keep_up(desk.services, webhook, BATCH_S - 0.1)).swept == 2
+    assert desk.services.counters.counted().get("webhooks_expired", 0) == has_webhook
+
+
+async def test_a_bucket_that_cannot_be_swept_keeps_no_other(desk: Any) -> None:
+    """A row that is not to be deleted is told, and those of other buckets go; with two in a row it ends."""
+    user_id = await _user(desk)
+    await desk.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN IF old.bucket = ANY (TG_ARGV[0]::INT8[]) THEN RAISE 'no'; END IF; RETURN old; END$$"
+    )
+    await desk.sql(
+        "CREATE TRIGGER refuse BEFORE DELETE ON events FOR EACH ROW EXECUTE FUNCTION refuse('{3}')"
+    )
+    for number in range(16):
+        await desk.sql(
+            "INSERT INTO events (user_id, id, type, payload, created_at)"
+            " VALUES ($1, $2, 't', '{}', clock.now() - INTERVAL '31 days')",
+            user_id,
+            UUID(int=number),
+        )
+    done = await keep_up(desk.services, None, 60)
+    assert (done.swept, done.level) == (15, "warning")
+    await desk.sql("DROP TRIGGER refuse ON events")
+    assert (await keep_up(desk.services, None, 60)).swept == 1
 
 
 async def test_what_has_expired_is_swept_and_nothing_else(desk: Any, database_clock: DatabaseClock) -> None:

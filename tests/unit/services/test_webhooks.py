@@ -17,6 +17,7 @@ from stakehold.database import events
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
 from stakehold.domain.ports import Deadline
+from stakehold.domain.timestamps import rfc3339
 from stakehold.gate import Caller
 from stakehold.runtime.webhook_sender import AiohttpWebhookSender
 from stakehold.security.refresh_tokens import RefreshToken
@@ -51,7 +52,7 @@ async def write(desk: Desk, count: int) -> list[str]:
         Event(USER, new_id(services.clock, services.entropy), "stake.created", json.dumps({"number": number}))
         for number in range(count)
     ]
-    await services.run(lambda connection: events.insert_events(connection, made, due=True), desk.deadline)
+    await services.run(lambda connection: events.insert_events(connection, made), desk.deadline)
     return [str(event.id) for event in made]
 
 
@@ -148,16 +149,22 @@ async def test_what_is_not_2xx_is_tried_again(
 
 
 async def test_what_is_done_with_a_stake_is_told(desk: Desk, webhook: Webhook, receiver: Receiver) -> None:
-    """Where there is a webhook: that it was made, and that it was taken back."""
-    desk.services = replace(desk.services, events_due=True)
+    """That it was made, and that it was taken back, both of the same stake and in the same words."""
     await desk.add_user()
     token = RefreshToken.decode((await desk.sign_in(PASSWORD)).refresh)
     caller = Caller(token.user_id, str(token.session_id), 1)
     made = await stakes.create_stake(desk.services, caller, Order(b"1", period_months=12), desk.deadline)
     await exits.cancel(desk.services, caller, made.stake_id, None, desk.deadline)
     assert await deliver(desk, webhook) == 2
-    told = {received.json()["type"]: received.json()["data"]["stakeId"] for received in receiver.received}
-    assert told == {"stake.created": str(made.stake_id), "stake.cancelled": str(made.stake_id)}
+    ((created_at_ms,),) = await desk.sql(
+        "SELECT floor(extract(epoch FROM created_at) * 1000)::INT8 FROM stakes"
+    )
+    told = {received.json()["type"]: received.json() for received in receiver.received}
+    assert told.keys() == {"stake.created", "stake.cancelled"}
+    assert told["stake.created"]["data"] == told["stake.cancelled"]["data"]
+    assert told["stake.created"]["data"]["stakeId"] == str(made.stake_id)
+    assert told["stake.created"].keys() == told["stake.cancelled"].keys()
+    assert told["stake.created"]["timestamp"] == rfc3339(int(str(created_at_ms)))
 
 
 async def test_410_ends_it_at_once(desk: Desk, webhook: Webhook, receiver: Receiver) -> None:
@@ -291,14 +298,31 @@ async def test_no_more_are_sent_at_once_than_allowed(
     assert await deliver(desk, webhook) == 7
 
 
-async def test_a_receiver_in_trouble_is_left_alone(desk: Desk, webhook: Webhook, receiver: Receiver) -> None:
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_receiver_in_trouble_is_left_alone(
+    desk: Desk, webhook: Webhook, receiver: Receiver, status: int
+) -> None:
     """When as many have failed one after the other as go at once, the run ends; the others stay due."""
     await write(desk, 40)
-    receiver.answers(503)
+    receiver.answers(status)
     assert await deliver(desk, webhook) == 0
     assert 4 <= len(receiver.received) < 8
     tried = sum(attempts == 1 for attempts, *_ in await states(desk))
     assert tried == len(receiver.received)
+
+
+async def test_a_receiver_that_refuses_some_gets_the_others(
+    desk: Desk, webhook: Webhook, receiver: Receiver
+) -> None:
+    """However many in a row: what it says of one event (400) tells nothing of the next."""
+    identifiers = await write(desk, 40)
+
+    async def answer(received: Received) -> web.StreamResponse:
+        return web.Response(status=200 if received.id == identifiers[-1] else 400)
+
+    receiver.answer = answer
+    assert await deliver(desk, webhook) == 1
+    assert len(receiver.received) == 40
 
 
 async def test_one_failure_does_not_hold_up_the_others(
