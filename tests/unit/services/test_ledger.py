@@ -217,6 +217,7 @@ async def test_each_side_is_compared_with_the_other(
         ("UPDATE plans SET early_exit = 'forfeit_part', early_exit_ppm = 1", "terms of a plan never change"),
         ("UPDATE plans SET capacity_minor = 1", "terms of a plan never change"),
         ("UPDATE stakes SET amount_minor = 6", "terms of a stake never change"),
+        ("UPDATE stakes SET created_at = created_at + INTERVAL '1 day'", "terms of a stake never change"),
         ("DELETE FROM stakes", "stake is never deleted"),
         ("DELETE FROM plans", "plan that was staked in is never deleted"),
         ("INSERT INTO transfers SELECT user_id, 0, id, kind, debit_account, credit_account, asset,"
@@ -231,6 +232,10 @@ async def test_the_database_lets_nobody_change_what_was_agreed(desk: Any, statem
         await desk.sql(make, user_id, 1)
     with pytest.raises(asyncpg.PostgresError, match=words):
         await desk.sql(statement)
+    leave = "UPDATE stakes SET exited_on = value_date + $1::INT4"
+    await desk.sql(leave, 1)
+    with pytest.raises(asyncpg.PostgresError, match="terms of a stake never change"):
+        await desk.sql(leave, 2)
     # When its sale ends is no term, and nobody was promised what nobody has staked in.
     await desk.sql("UPDATE plans SET on_sale_until = now()")
     await desk.sql("DELETE FROM plans WHERE id <> 'STK-1M'")
