@@ -63,6 +63,14 @@ class Plan:
         return self.bands[0].rate_ppm
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan, and how much more can be staked in it; None: its capacity has no limit."""
+
+    plan: Plan
+    available_minor: int | None
+
+
 def format_rate(rate_ppm: int) -> str:
     """A rate as the fraction of the amount that is earned a year, in canonical form: 120000 is "0.12"."""
     return format_amount(rate_ppm, _RATE_SCALE)

@@ -8,7 +8,7 @@ from stakehold.database.port import Connection, Database
 from stakehold.database.stake_creation import Funding
 from stakehold.database.transactions import run
 from stakehold.domain.errors import DatabaseError
-from stakehold.domain.plans import Plan
+from stakehold.domain.plans import Offer
 from stakehold.domain.ports import Background, Clock, Counters, Deadline, Entropy
 from stakehold.domain.timing import REQUEST_DEADLINE_S
 from stakehold.gate import Gate
@@ -28,7 +28,7 @@ class Catalogue:
     `assets` has the asset and scale of every plan that was asked for, by its name; `scales` that of assets.
     """
 
-    plans: list[Plan] | None = None
+    offers: list[Offer] | None = None
     fresh_until_s: float = 0.0
     assets: dict[str, tuple[str, int]] = field(default_factory=dict)
     scales: dict[str, int] = field(default_factory=dict)

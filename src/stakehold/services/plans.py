@@ -3,11 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from stakehold.database import balances, plans
+from stakehold.database import balances, plans, settlement
 from stakehold.database.port import Connection, RunAgainError
 from stakehold.domain.errors import ConflictError, NotFoundError, ValidationError
 from stakehold.domain.plan_terms import check_terms
-from stakehold.domain.plans import Plan
+from stakehold.domain.plans import Offer, Plan
 from stakehold.domain.ports import Deadline
 from stakehold.services.context import Services
 
@@ -18,13 +18,29 @@ PAST_SALE_MS_MAX: Final = 60_000
 """How long ago a sale may have begun that is published now: for the time between writing and publishing."""
 
 
-async def list_plans(services: Services, deadline: Deadline) -> list[Plan]:
+async def list_plans(services: Services, deadline: Deadline) -> list[Offer]:
     """The plans on sale, shortest first; up to a minute old. No stake is made by what is read here."""
+
+    async def work(connection: Connection) -> list[Offer]:
+        return await _offers(connection, await plans.list_on_sale(connection))
+
     catalogue = services.catalogue
-    if catalogue.plans is None or services.clock.monotonic_s() >= catalogue.fresh_until_s:
-        catalogue.plans = await services.read(plans.list_on_sale, deadline)
+    if catalogue.offers is None or services.clock.monotonic_s() >= catalogue.fresh_until_s:
+        catalogue.offers = await services.read(work, deadline)
         catalogue.fresh_until_s = services.clock.monotonic_s() + CATALOGUE_TTL_S
-    return catalogue.plans
+    return catalogue.offers
+
+
+async def _offers(connection: Connection, found: list[Plan]) -> list[Offer]:
+    """Plans with what is left of their capacities."""
+    limited = [plan.id for plan in found if plan.capacity_minor is not None]
+    staked = await settlement.read_usage(connection, limited, lock=False) if limited else {}
+    return [Offer(plan, _available_minor(plan, staked.get(plan.id, 0))) for plan in found]
+
+
+def _available_minor(plan: Plan, staked_minor: int) -> int | None:
+    # A version may have less room than was staked under those before it.
+    return None if plan.capacity_minor is None else max(0, plan.capacity_minor - staked_minor)
 
 
 async def asset_of(services: Services, plan_id: str, deadline: Deadline) -> tuple[str, int] | None:
@@ -51,12 +67,17 @@ async def scale_of(services: Services, asset: str, deadline: Deadline) -> int:
     return known[asset]
 
 
-async def get_plan(services: Services, plan_id: str, deadline: Deadline) -> Plan:
+async def get_plan(services: Services, plan_id: str, deadline: Deadline) -> Offer:
     """The version of a plan that is on sale, else its latest. Raises NotFoundError."""
-    found = await services.read(lambda connection: plans.find_plan(connection, plan_id), deadline)
-    if found is None:
+
+    async def work(connection: Connection) -> list[Offer]:
+        plan = await plans.find_plan(connection, plan_id)
+        return await _offers(connection, [plan] if plan else [])
+
+    found = await services.read(work, deadline)
+    if not found:
         raise NotFoundError("There is no such plan.")
-    return found
+    return found[0]
 
 
 async def list_versions(

@@ -55,7 +55,26 @@ async def test_every_term_is_told(service: Service) -> None:
         "minimumHoldDays": 7,
         "cooldownSeconds": 172800,
         "gracePeriodSeconds": 0,
+        "availableCapacity": "9" * 35 + ".999",
     }
+
+
+async def test_what_is_left_of_a_capacity_is_told(start_service: StartService) -> None:
+    """All that is staked in the plan counts, whatever the version; less than nothing is nothing."""
+    service = await start_service()
+    person = await service.enrol()
+    minor = 10**8
+    for version, capacity, available in ((1, 10, "7"), (2, 4, "1"), (3, 2, "0"), (4, None, None)):
+        limit = None if capacity is None else capacity * minor
+        await put_on_sale(service.database_url, make_plan(id="P", version=version, capacity_minor=limit))
+        if version == 1:
+            assert (await service.client.get("/api/plans/P")).json()["availableCapacity"] == "10"
+            stake = {"amount": "3", "plan": "P"}
+            assert (await person.post("/api/stake", stake)).status_code == 201
+        plan = (await service.client.get("/api/plans/P")).json()
+        assert (plan["version"], plan["availableCapacity"]) == (version, available)
+    versions = (await service.client.get("/api/plans/P/versions")).json()["items"]
+    assert all("availableCapacity" not in item for item in versions)
 
 
 async def test_it_is_the_item_of_the_list(service: Service) -> None:

@@ -27,14 +27,14 @@ async def test_the_catalogue_is_read_once_a_minute(
     async with PostgresProxy(database_url) as proxy:
         desk = await open_desk(database_url=proxy.url, clock=clock)
         on_sale = await plans.list_plans(desk.services, desk.deadline)
-        assert [plan.period_months for plan in on_sale] == [1, 3, 6, 12]
+        assert [offer.plan.period_months for offer in on_sale] == [1, 3, 6, 12]
         await desk.sql(TAKE_OFF_SALE)
         clock.advance(59.9)
         assert await plans.list_plans(desk.services, desk.deadline) == on_sale
         assert _readings(proxy) == 1
         clock.advance(0.2)
         on_sale = await plans.list_plans(desk.services, desk.deadline)
-        assert [plan.period_months for plan in on_sale] == [1, 3, 12]
+        assert [offer.plan.period_months for offer in on_sale] == [1, 3, 12]
         assert _readings(proxy) == 2
 
 
@@ -53,7 +53,7 @@ async def _create(desk: Desk, caller: Caller, period_months: int) -> UUID:
 async def test_a_kept_catalogue_sells_nothing(desk: Desk) -> None:
     """A plan taken off sale is refused at once, however old the catalogue; the answer names what is left."""
     caller = await _caller(desk)
-    assert 6 in [plan.period_months for plan in await plans.list_plans(desk.services, desk.deadline)]
+    assert 6 in [offer.plan.period_months for offer in await plans.list_plans(desk.services, desk.deadline)]
     assert await _create(desk, caller, 6)
     await desk.sql(TAKE_OFF_SALE)
     with pytest.raises(ValidationError) as refused:

@@ -46,7 +46,7 @@ async def test_versions_are_numbered_from_one(at: DatabaseClock, desk: Desk) -> 
     assert await desk.sql("SELECT scale FROM assets WHERE code = 'GLD'") == [(2,)]
     better = replace(TERMS, bands=(Band(0, 130_000),))
     assert (await publish(desk, better)).plan.version == 2
-    assert (await plans.get_plan(desk.services, "GLD-3M", desk.deadline)).bands == better.bands
+    assert (await plans.get_plan(desk.services, "GLD-3M", desk.deadline)).plan.bands == better.bands
     history, has_more = await plans.list_versions(desk.services, "GLD-3M", 10**9, desk.deadline)
     assert [plan.version for plan in history] == [2, 1]
     assert not has_more

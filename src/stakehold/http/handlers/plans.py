@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from stakehold.domain.errors import NotFoundError
 from stakehold.domain.money import format_amount
-from stakehold.domain.plans import Plan, format_rate
+from stakehold.domain.plans import Offer, Plan, format_rate
 from stakehold.domain.timestamps import rfc3339
 from stakehold.http.call import Answer, Call, json_answer
 from stakehold.http.handlers.terms import rate_bands
@@ -21,7 +21,7 @@ _FOR_ALL = (b"cache-control", b"public, max-age=60")
 async def list_plans(call: Call) -> Answer:
     """GET /api/plans"""
     on_sale = await plans.list_plans(call.container.services, call.deadline)
-    return json_answer(200, PlanList(items=[_item(plan) for plan in on_sale]), _FOR_ALL)
+    return json_answer(200, PlanList(items=[_offer(offer) for offer in on_sale]), _FOR_ALL)
 
 
 def parse_plan_id(call: Call) -> str:
@@ -34,8 +34,8 @@ def parse_plan_id(call: Call) -> str:
 
 async def get_plan(call: Call) -> Answer:
     """GET /api/plans/{planId}"""
-    plan = await plans.get_plan(call.container.services, call.parsed_as(str), call.deadline)
-    return json_answer(200, _item(plan), _FOR_ALL)
+    offer = await plans.get_plan(call.container.services, call.parsed_as(str), call.deadline)
+    return json_answer(200, _offer(offer), _FOR_ALL)
 
 
 async def list_versions(call: Call) -> Answer:
@@ -45,6 +45,14 @@ async def list_versions(call: Call) -> Answer:
         call.container.services, call.parsed_as(str), before, call.deadline
     )
     return json_answer(200, PlanVersions(items=[_item(plan) for plan in found], has_more=has_more), _FOR_ALL)
+
+
+def _offer(offer: Offer) -> PlanItem:
+    item, available_minor = _item(offer.plan), offer.available_minor
+    item.available_capacity = (
+        None if available_minor is None else format_amount(available_minor, offer.plan.scale)
+    )
+    return item
 
 
 def _item(plan: Plan) -> PlanItem:

@@ -42,6 +42,7 @@ class PlanItem(Reply):
     """One version of a plan. `rate` is that of the first band, `period` is in months; null is no limit.
 
     `userCap` and `capacity` are how much one user, and all together, may have staked in the plan at a time.
+    `availableCapacity` is not among the versions of a plan, since all of them have the same room.
     """
 
     id: PlanId
@@ -63,6 +64,10 @@ class PlanItem(Reply):
     minimum_hold_days: Annotated[int, Meta(description="Days before an early exit.")]
     cooldown_seconds: Annotated[int, Meta(description="From an early exit until it is paid.")]
     grace_period_seconds: Annotated[int, Meta(description="How long a new stake can be cancelled.")]
+    available_capacity: (
+        Annotated[Amount | None, Meta(description="What was left of `capacity`, a minute or two ago.")]
+        | UnsetType
+    ) = UNSET
 
 
 class PlanList(Reply):
@@ -106,4 +111,6 @@ _PLAN = PlanItem(
     grace_period_seconds=3600,
 )
 
-EXAMPLES = (_PLAN, PlanList(items=[_PLAN]), PlanVersions(items=[_PLAN], has_more=False))
+_OFFER = msgspec.structs.replace(_PLAN, available_capacity=None)
+
+EXAMPLES = (_OFFER, PlanList(items=[_OFFER]), PlanVersions(items=[_PLAN], has_more=False))
