@@ -230,7 +230,10 @@ def _with_container(work: Work) -> int:
     async def run() -> int:
         container = await build_container(settings, log_stream=sys.stderr.buffer)
         try:
-            return await work(container, Deadline.after(container.services.clock, _COMMAND_TIMEOUT_S))
+            status = await work(container, Deadline.after(container.services.clock, _COMMAND_TIMEOUT_S))
+            if status == 0 and container.metrics.counted().get("unfenced_writes"):
+                print("stakehold: Redis was away: old pages may be shown for 10 minutes.", file=sys.stderr)
+            return status
         finally:
             await close_container(container)
 

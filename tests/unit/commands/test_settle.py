@@ -127,3 +127,22 @@ async def test_a_database_that_refuses_everything_ends_it(
     printed = capsys.readouterr()
     assert printed.out == "settled: 0\n"
     assert "The database is unavailable." in printed.err
+
+
+async def test_settling_without_redis_says_what_may_be_seen(
+    make_stakes: MakeStakes,
+    database_clock: DatabaseClock,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """All is paid, so that the status is 0; pages that other processes have cached may still be shown."""
+    await make_stakes("ada", 1)
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    with monkeypatch.context() as patched:
+        patched.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+        assert await run() == 0
+    said = capfd.readouterr()
+    assert "settled: 1" in said.out
+    assert "stakehold: Redis was away: old pages may be shown for 10 minutes." in said.err
+    assert await run() == 0
+    assert "Redis was away" not in capfd.readouterr().err
