@@ -116,6 +116,8 @@ async def _verify_all(container: NativeContainer) -> list[str]:
     try:
         plans = await services.read(balances.find_wrong_usage, deadline())
         wrong += [f"plan {plan}: counts another amount than is staked" for plan in plans]
+        plans = await services.read(balances.find_wrong_scales, deadline())
+        wrong += [f"plan {plan}: has another scale than its asset" for plan in plans]
     except Exception as error:
         wrong.append(f"what plans count could not be verified: {_why(error)}")
     try:

@@ -73,6 +73,35 @@ SELECT COALESCE(s.id::TEXT, r.stake_id::TEXT, 'nothing') AS stake
  WHERE COALESCE(r.amount_minor, 0) <> COALESCE(s.amount_minor, 0)
  ORDER BY 1 LIMIT 1
 """
+# A stake begins with the transfer that credits its account, and ends with the one that takes the principal
+# from there, to where its state says. A row without the one, or the one without a row, is not as it was.
+_WRONG_LIVES = """
+SELECT COALESCE(s.account, m.account) AS account
+  FROM (SELECT 'stake:' || s.id::TEXT AS account,
+               CASE WHEN p.id IS NULL OR (s.state <> 'renewed' AND s.renewed_to IS NOT NULL) THEN 'nobody'
+                    WHEN s.due_at IS NOT NULL THEN ''
+                    WHEN s.state = 'renewed' THEN COALESCE('stake:' || s.renewed_to::TEXT, 'nobody')
+                    ELSE 'available' END AS payee
+          FROM stakes s LEFT JOIN plans p ON p.id = s.plan_id AND p.version = s.plan_version
+         WHERE s.user_id = $1::UUID) s
+  FULL JOIN (SELECT t.credit_account AS account FROM transfers t
+              WHERE t.user_id = $1::UUID AND t.kind IN ('stake', 'renewal')) m ON m.account = s.account
+  LEFT JOIN (SELECT t.debit_account AS account, t.credit_account AS payee FROM transfers t
+              WHERE t.user_id = $1::UUID AND t.kind IN ('principal', 'renewal')) e ON e.account = s.account
+ WHERE m.account IS NULL OR s.account IS NULL OR COALESCE(e.payee, '') <> s.payee
+ ORDER BY 1 LIMIT 1
+"""
+_WRONG_ASSETS = """
+SELECT b.asset FROM (SELECT t.asset FROM transfers t WHERE t.user_id = $1::UUID
+                      UNION SELECT k.asset FROM balances k WHERE k.user_id = $1::UUID) b
+ WHERE NOT EXISTS (SELECT 1 FROM assets a WHERE a.code = b.asset)
+ ORDER BY 1 LIMIT 1
+"""
+_WRONG_SCALES = """
+SELECT DISTINCT p.id FROM plans p LEFT JOIN assets a ON a.code = p.asset
+ WHERE a.scale IS DISTINCT FROM p.scale
+ ORDER BY p.id
+"""
 _WRONG_USER_USAGE = """
 SELECT u.plan_id FROM plan_user_usage u
   LEFT JOIN (SELECT s.plan_id, sum(s.amount_minor) AS amount_minor FROM stakes s
@@ -159,6 +188,23 @@ async def find_wrong_reward(connection: Connection, user_id: UUID) -> str | None
     """
     stake: str | None = await connection.fetchval(_WRONG_REWARDS, user_id)
     return stake
+
+
+async def find_wrong_life(connection: Connection, user_id: UUID) -> str | None:
+    """The account of a stake of the user's that transfers make, or end, otherwise than its row says."""
+    account: str | None = await connection.fetchval(_WRONG_LIVES, user_id)
+    return account
+
+
+async def find_wrong_asset(connection: Connection, user_id: UUID) -> str | None:
+    """An asset of the user's transfers or balances that there is not; None when there are all of them."""
+    asset: str | None = await connection.fetchval(_WRONG_ASSETS, user_id)
+    return asset
+
+
+async def find_wrong_scales(connection: Connection) -> list[str]:
+    """Plans that count in another scale than their asset."""
+    return [row["id"] for row in await connection.fetch(_WRONG_SCALES)]
 
 
 async def find_wrong_user_usage(connection: Connection, user_id: UUID) -> str | None:

@@ -17,7 +17,16 @@ import asyncpg
 from stakehold.database.port import Connection, Record
 from stakehold.domain.errors import FieldError, ValidationError
 from stakehold.domain.ids import new_id
-from stakehold.domain.ledger import AVAILABLE, Head, Movement, Transfer, append, fold, is_stake_account
+from stakehold.domain.ledger import (
+    AVAILABLE,
+    Head,
+    Movement,
+    Transfer,
+    append,
+    fold,
+    is_stake_account,
+    stake_account,
+)
 from stakehold.domain.ports import Clock, Entropy
 
 _LOCK_HEADS = """
@@ -204,6 +213,12 @@ SELECT {TRANSFER_COLUMNS} FROM transfers t
  WHERE t.user_id = $1::UUID AND t.seq < $2::INT8
  ORDER BY t.seq DESC LIMIT $3::INT8
 """  # noqa: S608 - only constants are put in
+_MAKINGS = f"""
+SELECT {TRANSFER_COLUMNS}
+  FROM jsonb_to_recordset($1::JSONB) AS x (user_id UUID, account TEXT)
+  JOIN transfers t ON t.user_id = x.user_id AND t.credit_account = x.account
+   AND t.kind IN ('stake', 'renewal')
+"""  # noqa: S608 - only constants are put in
 _REVERSAL = "SELECT t.seq FROM transfers t WHERE t.user_id = $1::UUID AND t.reverses = $2::INT8 LIMIT 1"
 _HEAD = "SELECT h.seq, h.at_ms, h.hash FROM ledger_heads h WHERE h.user_id = $1::UUID"
 
@@ -231,6 +246,16 @@ async def list_after(connection: Connection, user_id: UUID, seq: int, limit: int
 async def list_before(connection: Connection, user_id: UUID, seq: int, limit: int) -> list[Transfer]:
     """At most `limit` of the user's transfers before the `seq`-th, newest first."""
     return [transfer_of(row) for row in await connection.fetch(_BEFORE, user_id, seq, limit)]
+
+
+async def find_makings(connection: Connection, keys: Iterable[tuple[UUID, UUID]]) -> dict[UUID, Transfer]:
+    """By stake the transfer that made it, of these (user id, stake id)."""
+    accounts = {stake_account(stake_id): (user_id, stake_id) for user_id, stake_id in keys}
+    rows = await connection.fetch(
+        _MAKINGS,
+        _json({"user_id": user_id, "account": account} for account, (user_id, _) in accounts.items()),
+    )
+    return {accounts[row["credit_account"]][1]: transfer_of(row) for row in rows}
 
 
 async def get_head(connection: Connection, user_id: UUID) -> Head:

@@ -131,27 +131,41 @@ _NEW_STAKE_VALUES = """$4::NUMERIC, p.id, p.version, m.at, p.value_date, p.matur
          p.period_months, $12::TEXT, p.maturity_date::TIMESTAMP AT TIME ZONE 'UTC'"""
 
 
+# What was agreed, as domain/stakes.py says it (`Stake.terms`): the transfer has it for its reason.
+_TERMS = """
+agreed AS (
+  SELECT $13::TEXT || ' ' || $5::TEXT || ' in ' || p.id || ' version ' || p.version::TEXT || ' from '
+         || d.value_date || ' to ' || d.maturity_date || ', month ' || p.period_months::TEXT || ' from '
+         || d.value_date AS terms
+    FROM plan p CROSS JOIN LATERAL (
+      SELECT to_char(p.value_date::TIMESTAMP, 'YYYY-MM-DD') AS value_date,
+             to_char(p.maturity_date::TIMESTAMP, 'YYYY-MM-DD') AS maturity_date) d),"""
+
 _LATER_MS = "GREATEST(excluded.at_ms, ledger_heads.at_ms)"
 
 # What is hashed of the transfer that funds a stake, as domain/ledger.py defines it, between the places of the
-# hash before it, of its number and of its time; first for a user's first transfer, then for one after others.
+# hash before it, of its number, of its time and of its terms; first for a user's first transfer, then for one
+# after others.
 _HASHED = {
     funding: (
         "({previous} || '|' || $1::UUID::TEXT || '|' || ({seq})::TEXT || '|' || $2::UUID::TEXT || '|stake|"
         + payer
         + "|stake:' || $2::UUID::TEXT || '|' || $5::TEXT || '|' || $4::NUMERIC::TEXT || '|' || $2::UUID::TEXT"
-        " || '||user|' || ({at_ms})::TEXT || '|')"
+        " || '||user|' || ({at_ms})::TEXT || '|' || {terms})"
     )
     for funding, payer in _PAYER.items()
 }
 # sha256() answers bytes in PostgreSQL, whose text begins with \\x, and hexadecimal text in CockroachDB.
+_AGREED = "(SELECT g.terms FROM agreed g)"
 _FIRST_HASH = {
-    funding: "ltrim(sha256(" + text.format(previous="''", seq="1", at_ms="m.at_ms") + "::BYTEA)::TEXT, '\\x')"
+    funding: "ltrim(sha256("
+    + text.format(previous="''", seq="1", at_ms="m.at_ms", terms=_AGREED)
+    + "::BYTEA)::TEXT, '\\x')"
     for funding, text in _HASHED.items()
 }
 _NEXT_HASH = {
     funding: "ltrim(sha256("
-    + text.format(previous="ledger_heads.hash", seq="ledger_heads.seq + 1", at_ms=_LATER_MS)
+    + text.format(previous="ledger_heads.hash", seq="ledger_heads.seq + 1", at_ms=_LATER_MS, terms=_AGREED)
     + "::BYTEA)::TEXT, '\\x')"
     for funding, text in _HASHED.items()
 }
@@ -174,7 +188,7 @@ _BALANCE: Final[dict[Funding, str]] = {
 # part has its row from the one before, so that rows are locked in one order, here and by whoever else posts:
 # heads of ledgers, balances, usage. (In another order they met in deadlocks, of a second each.)
 _CONSEQUENCES = {
-    funding: f"""
+    funding: f"""{_TERMS}
 head AS (
   INSERT INTO ledger_heads (user_id, seq, at_ms, hash)
   SELECT $1::UUID, 1, m.at_ms, {_FIRST_HASH[funding]} FROM made CROSS JOIN moment m
@@ -184,9 +198,9 @@ head AS (
   RETURNING seq, at_ms, hash),
 moved AS (
   INSERT INTO transfers (user_id, seq, id, kind, debit_account, credit_account, asset, amount_minor, stake_id,
-                         actor, at_ms, hash)
+                         actor, at_ms, reason, hash)
   SELECT $1::UUID, h.seq, $2::UUID, 'stake', '{payer}', 'stake:' || $2::UUID::TEXT, $5::TEXT,
-         $4::NUMERIC, $2::UUID, 'user', h.at_ms, h.hash FROM head h
+         $4::NUMERIC, $2::UUID, 'user', h.at_ms, g.terms, h.hash FROM head h CROSS JOIN agreed g
   RETURNING seq),
 held AS ({_BALANCE[funding]}),
 used AS (

@@ -27,7 +27,10 @@ _STAKE_PREFIX = "stake:"
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """An amount on its way from one account to another, before it has its place in the ledger."""
+    """An amount on its way from one account to another, before it has its place in the ledger.
+
+    `reason` is an operator's, or the terms of the stake that is made by it.
+    """
 
     kind: TransferKind
     debit_account: str
@@ -96,7 +99,7 @@ def transfer_hash(
     """The SHA-256, in hexadecimal, of all that a transfer says and of the hash before it.
 
     The text that is hashed has the values in the order below with `|` between, and nothing where there is no
-    value; the reason, which may hold a `|` itself, comes last.
+    value. The reason comes last, since it alone may hold a `|`: see `is_well_formed`.
     """
     values = (
         previous_hash,
@@ -129,6 +132,17 @@ def hash_of(transfer: Transfer, previous_hash: str) -> str:
         transfer.actor,
         transfer.at_ms,
     )
+
+
+def is_well_formed(transfer: Transfer) -> bool:
+    """Whether no other transfer has the same text to be hashed.
+
+    No value but the reason has a `|` in it, or what stands on both sides of it could belong to either; and a
+    reason is not empty, which would be hashed as none.
+    """
+    movement = transfer.movement
+    texts = (movement.kind, movement.debit_account, movement.credit_account, movement.asset, transfer.actor)
+    return movement.reason != "" and not any("|" in text for text in texts)
 
 
 def fold(movements: Iterable[Movement]) -> Counter[tuple[str, str]]:

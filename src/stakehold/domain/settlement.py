@@ -12,7 +12,7 @@ from uuid import UUID
 from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.calendar import add_months
 from stakehold.domain.exits import early_exit
-from stakehold.domain.ledger import AVAILABLE, REWARDS, Movement, TransferKind, stake_account
+from stakehold.domain.ledger import AVAILABLE, REWARDS, Movement, Transfer, TransferKind, stake_account
 from stakehold.domain.plan_terms import check_amount
 from stakehold.domain.plans import Plan
 from stakehold.domain.stakes import Stake, StakeState
@@ -44,9 +44,8 @@ def settle(stake: Stake, renewal: Stake | None = None) -> Settlement:
     reward_minor = reward_at_maturity(stake)
     if renewal is None:
         return Settlement(stake, "paid_out", reward_minor, 0, payout(stake, reward_minor))
-    movements = [
-        _move(stake, "renewal", stake_account(stake.id), stake_account(renewal.id), stake.amount_minor)
-    ]
+    renewed = _move(stake, "renewal", stake_account(stake.id), stake_account(renewal.id), stake.amount_minor)
+    movements = [replace(renewed, reason=renewal.terms)]
     if reward_minor:
         to_renewal = renewal.amount_minor > stake.amount_minor
         account = stake_account(renewal.id) if to_renewal else AVAILABLE
@@ -81,6 +80,22 @@ def fault_of_terms(stake: Stake) -> str | None:
     if stake.due_at_ms > stake.matures_at_ms:
         return "is due after its maturity"
     return "is due before it can be" if stake.due_at_ms < _earliest_end_ms(stake) else None
+
+
+def fault_of_making(stake: Stake, made: Transfer | None) -> str | None:
+    """What of a stake is not as the transfer says that made it, which nobody can alter unseen; None: nothing.
+
+    A transfer of before terms were written with it says the amount alone.
+    """
+    if made is None:
+        return "was made by no transfer"
+    if stake.created_at_ms > made.at_ms:
+        return "was made before it says"
+    if made.movement.reason is None:
+        same = made.movement.amount_minor == stake.amount_minor or made.movement.kind != "stake"
+    else:
+        same = made.movement.reason == stake.terms
+    return None if same else "has other terms than it was made with"
 
 
 def _days(stake: Stake) -> tuple[date, date]:

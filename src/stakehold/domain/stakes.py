@@ -5,6 +5,7 @@ from datetime import date
 from typing import Literal
 from uuid import UUID
 
+from stakehold.domain.money import format_amount
 from stakehold.domain.plans import Plan
 from stakehold.domain.timestamps import midnight_ms
 
@@ -50,6 +51,16 @@ class Stake:
     def matures_at_ms(self) -> int:
         """The moment it matures: midnight UTC at the beginning of the maturity date."""
         return midnight_ms(self.maturity_date)
+
+    @property
+    def terms(self) -> str:
+        """What was agreed, in words: the ledger has it with the transfer that makes the stake."""
+        plan = self.plan
+        return (
+            f"{format_amount(self.amount_minor, plan.scale)} {plan.asset} in {plan.id} version {plan.version}"
+            f" from {self.value_date} to {self.maturity_date}, month {self.origin_months} from"
+            f" {self.origin_date}"
+        )
 
     def status_at(self, now_ms: int) -> StakeStatus:
         """What it is at `now_ms`."""

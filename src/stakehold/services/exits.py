@@ -38,6 +38,7 @@ from stakehold.domain.timestamps import utc_date
 from stakehold.gate import Caller
 from stakehold.security.quotes import Quote
 from stakehold.services.context import Services
+from stakehold.services.settlement import require_as_made
 
 KIND: Final = "exit"
 QUOTE_TTL_MS: Final = 60_000
@@ -268,6 +269,7 @@ async def _lock(connection: Connection, caller: Caller, stake_id: UUID) -> Stake
     locked = await stake_changes.lock_stakes(connection, [(caller.user_id, stake_id)])
     if not locked:
         raise _not_found()
+    await require_as_made(connection, locked)
     return locked[0]
 
 

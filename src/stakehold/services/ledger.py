@@ -1,6 +1,7 @@
 """The ledger as its owner reads it: balances, transfers, and whether the chain holds."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -8,10 +9,12 @@ from uuid import UUID
 
 from stakehold.database import balances, ledger, stakes
 from stakehold.database.balances import Balance
+from stakehold.database.port import Connection
 from stakehold.domain.errors import FieldError, ValidationError
-from stakehold.domain.ledger import Head, Transfer, hash_of
+from stakehold.domain.ledger import Head, Transfer, hash_of, is_well_formed
 from stakehold.domain.ports import Deadline
-from stakehold.domain.settlement import fault_of_terms
+from stakehold.domain.settlement import fault_of_making, fault_of_terms
+from stakehold.domain.stakes import Stake
 from stakehold.gate import Caller
 from stakehold.services import settlement
 from stakehold.services.context import Services
@@ -19,6 +22,14 @@ from stakehold.services.context import Services
 VERIFIED_AT_ONCE_MAX: Final = 5000
 _END_OF_TIME_MS: Final = 2**62
 _PAGE: Final = 1000
+
+
+_WRONG_BOOKS: Final = (
+    (balances.find_wrong_asset, "does not come to the balances in asset "),
+    (balances.find_wrong_account, "does not come to the principal in "),
+    (balances.find_wrong_reward, "does not come to the reward of stake "),
+    (balances.find_wrong_life, "does not come to the beginning and end of "),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +99,8 @@ async def verify(services: Services, user_id: UUID, after_seq: int, deadline: De
             "The ledger ends before that.",
             fields=(FieldError("?after", "past_the_end", f"The last transfer is {head.seq}."),),
         )
-    previous = await _hash_at(services, user_id, after_seq, deadline)
-    if previous is None:
+    last = await _head_at(services, user_id, after_seq, deadline)
+    if last is None:
         return Verification(after_seq + 1, after_seq, "", False, Fault(after_seq, "is missing"))
     seq, until = after_seq, min(after_seq + VERIFIED_AT_ONCE_MAX, head.seq)
     while seq < until:
@@ -102,40 +113,46 @@ async def verify(services: Services, user_id: UUID, after_seq: int, deadline: De
         )
         for transfer in page:
             seq += 1
-            what = _fault_of(transfer, seq, previous)
+            what = _fault_of(transfer, seq, last.hash)
             if what is not None:
                 return Verification(after_seq + 1, seq, "", False, Fault(seq, what))
-            previous = transfer.hash
+            last = _end_at(transfer)
         if not page:
             return Verification(after_seq + 1, seq, "", False, Fault(seq + 1, "is missing"))
     fault = None
     if seq >= head.seq:
-        fault = await _fault_at_the_end(services, user_id, head, seq, previous, deadline)
-    return Verification(after_seq + 1, seq, previous, seq >= head.seq, fault)
+        fault = await _fault_at_the_end(services, user_id, head, last, deadline)
+    return Verification(after_seq + 1, seq, last.hash, seq >= head.seq, fault)
 
 
 def _fault_of(transfer: Transfer, seq: int, previous: str) -> str | None:
     if transfer.seq != seq:
         return "is missing"
-    if transfer.hash != hash_of(transfer, previous):
+    if transfer.hash != hash_of(transfer, previous) or not is_well_formed(transfer):
         return "is not what its hash was made of"
     return None
 
 
-async def _hash_at(services: Services, user_id: UUID, seq: int, deadline: Deadline) -> str | None:
+def _end_at(transfer: Transfer) -> Head:
+    return Head(transfer.seq, transfer.at_ms, transfer.hash)
+
+
+async def _head_at(services: Services, user_id: UUID, seq: int, deadline: Deadline) -> Head | None:
+    """The end of the user's chain when it had `seq` transfers; None where the last of them is missing."""
     if seq == 0:
-        return ""
+        return Head()
     page = await services.read(
         lambda connection: ledger.list_after(connection, user_id, seq - 1, 1), deadline
     )
-    return page[0].hash if page and page[0].seq == seq else None
+    return _end_at(page[0]) if page and page[0].seq == seq else None
 
 
 async def _fault_at_the_end(
-    services: Services, user_id: UUID, head: Head, seq: int, last_hash: str, deadline: Deadline
+    services: Services, user_id: UUID, head: Head, last: Head, deadline: Deadline
 ) -> Fault | None:
-    """What is wrong with the end of a chain of `seq` transfers, or with what it comes to."""
-    if (head.seq, head.hash) != (seq, last_hash):
+    """What is wrong with the end of a chain, which is `last`, or with what it comes to."""
+    seq = last.seq
+    if head != last:
         return Fault(seq, "is not the end that the head of the ledger has")
     beyond = await services.read(lambda connection: ledger.list_after(connection, user_id, seq, 1), deadline)
     now = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
@@ -144,23 +161,23 @@ async def _fault_at_the_end(
         return None
     if beyond:
         return Fault(beyond[0].seq, "lies beyond the head of the ledger")
+    what = await _find_wrong_books(services, user_id, seq, deadline)
+    again = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
+    return None if what is None or again != head else Fault(seq, what)
+
+
+async def _find_wrong_books(services: Services, user_id: UUID, seq: int, deadline: Deadline) -> str | None:
+    """What beside a chain of `seq` transfers is not what they come to."""
     folded = await services.read(
         lambda connection: balances.fold_before(connection, user_id, _END_OF_TIME_MS, seq), deadline
     )
     kept = await services.read(lambda connection: balances.read_balances(connection, user_id), deadline)
-    account = await services.read(
-        lambda connection: balances.find_wrong_account(connection, user_id), deadline
-    )
-    unpaid = await services.read(lambda connection: balances.find_wrong_reward(connection, user_id), deadline)
-    again = await services.read(lambda connection: ledger.get_head(connection, user_id), deadline)
-    if again != head:
-        return None
     if folded != kept:
-        return Fault(seq, "does not come to the balances that are kept")
-    if account is not None:
-        return Fault(seq, f"does not come to the principal in {account}")
-    if unpaid is not None:
-        return Fault(seq, f"does not come to the reward of stake {unpaid}")
+        return "does not come to the balances that are kept"
+    for find, words in _WRONG_BOOKS:
+        wrong = await services.read(functools.partial(find, user_id=user_id), deadline)
+        if wrong is not None:
+            return words + wrong
     return None
 
 
@@ -193,18 +210,19 @@ async def verify_stakes(
 ) -> tuple[UUID, str] | None:
     """The first of a user's stakes that is not as its terms say, and what of it; None when all are.
 
-    What is paid, and when, is computed again from the version of the plan that it was made under.
+    What is paid, and when, is computed again from the version of the plan that it was made under, which the
+    transfer that made it names.
     """
+
+    async def read(connection: Connection, before: UUID) -> tuple[list[Stake], dict[UUID, Transfer]]:
+        page = await stakes.list_after(connection, user_id, before, _PAGE)
+        return page, await ledger.find_makings(connection, ((user_id, stake.id) for stake in page))
+
     before = UUID(int=2**128 - 1)
     while True:
-        page = await services.read(
-            lambda connection, before=before: stakes.list_after(  # type: ignore[misc]
-                connection, user_id, before, _PAGE
-            ),
-            deadline_of_page(),
-        )
+        page, makings = await services.read(functools.partial(read, before=before), deadline_of_page())
         for stake in page:
-            what = fault_of_terms(stake)
+            what = fault_of_terms(stake) or fault_of_making(stake, makings.get(stake.id))
             if what is not None:
                 return stake.id, what
         if len(page) < _PAGE:

@@ -23,7 +23,7 @@ from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import Movement
 from stakehold.domain.plans import Plan
 from stakehold.domain.ports import Deadline
-from stakehold.domain.settlement import Settlement, renewal_of, settle
+from stakehold.domain.settlement import Settlement, fault_of_making, renewal_of, settle
 from stakehold.domain.stakes import Stake
 from stakehold.services.context import Services
 
@@ -168,6 +168,7 @@ async def _settle_locked(
     """
     if not stakes:
         return 0
+    await require_as_made(connection, stakes)
     settlements = await _decide(services, connection, stakes, room_stays=room_stays)
     renewals = [settled.renewal for settled in settlements if settled.renewal]
     await stake_changes.write_changes(connection, [_change(settled) for settled in settlements])
@@ -185,6 +186,15 @@ async def _settle_locked(
     # Last, since every stake that is made in a plan with a capacity waits for its row.
     await stake_changes.change_usage(connection, _usage_changes(settlements), renewals)
     return len(settlements)
+
+
+async def require_as_made(connection: Connection, stakes: Sequence[Stake]) -> None:
+    """Raise ValueError where a locked stake is not as it was made: by no row that was altered is paid."""
+    makings = await ledger.find_makings(connection, ((stake.user_id, stake.id) for stake in stakes))
+    for stake in stakes:
+        fault = fault_of_making(stake, makings.get(stake.id))
+        if fault is not None:
+            raise ValueError(f"stake {stake.id} {fault}")
 
 
 async def _decide(

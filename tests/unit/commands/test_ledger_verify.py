@@ -116,16 +116,16 @@ async def test_time_runs_out_for_one_user_alone(
     people: dict[str, UUID], verify: Verify, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A statement that takes too long is said of its user; others are verified, and the status is 1."""
-    find = balances.find_wrong_account
+    read = balances.read_balances
 
-    async def slow(connection: asyncpg.Connection, user_id: UUID) -> str | None:
+    async def slow(connection: asyncpg.Connection, user_id: UUID) -> list[balances.Balance]:
         if user_id == people["ada"]:
             async with connection.transaction():
                 await connection.execute("SET LOCAL statement_timeout = 1")
                 await connection.fetch("SELECT pg_sleep(5)")
-        return await find(connection, user_id)
+        return await read(connection, user_id)
 
-    monkeypatch.setattr(balances, "find_wrong_account", slow)
+    monkeypatch.setattr(balances, "read_balances", slow)
     status, output, errors = await verify()
     assert (status, output) == (1, "users: 3; transfers: 4; wrong: 1\n")
     assert errors.startswith(f"ada ({people['ada']}): could not be verified beyond transfer 0: ")

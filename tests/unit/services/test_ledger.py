@@ -150,7 +150,7 @@ _MANY = (
     INSERT INTO transfers (user_id, seq, id, kind, debit_account, credit_account, asset, amount_minor,
                            stake_id, actor, at_ms, hash)
     SELECT s.user_id, row_number() OVER (ORDER BY s.id), s.id, 'stake', 'custody', 'stake:' || s.id, 'STK',
-           5, s.id, 'user', 1, 'x'
+           5, s.id, 'user', 2000000000000, 'x'
       FROM stakes s WHERE s.user_id = $1 AND $2::INT8 > 0
     """,
 )

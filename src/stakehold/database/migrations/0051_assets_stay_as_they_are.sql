@@ -1,0 +1,2 @@
+CREATE TRIGGER assets_stay BEFORE UPDATE OR DELETE ON assets
+  FOR EACH ROW EXECUTE FUNCTION refuse_change_of_assets()
