@@ -75,7 +75,7 @@ class TransferItem(Reply):
     stake_id: Annotated[StakeId | None, Meta(description="The stake that it belongs to.")]
     reverses: Annotated[int | None, Meta(description="The `seq` of the transfer that it undoes.")]
     actor: Annotated[str, Meta(description="Who brought it about.")]
-    reason: Annotated[str | None, Meta(description="What an operator said of it.")]
+    reason: Annotated[str | None, Meta(description="An operator's, or what was agreed of a new stake.")]
     created_at: Moment
     hash: Hash
 
@@ -153,7 +153,7 @@ class StatementEntry(Reply):
     staked: Annotated[Amount, Meta(description="After it.")]
     stake_id: Annotated[StakeId | None, Meta(description="The stake that it belongs to.")]
     actor: Annotated[str, Meta(description="Who brought it about.")]
-    reason: Annotated[str | None, Meta(description="What an operator said of it.")]
+    reason: Annotated[str | None, Meta(description="An operator's, or what was agreed of a new stake.")]
 
 
 class Statement(Reply):
@@ -169,6 +169,7 @@ class Statement(Reply):
 
 _BALANCE = BalanceItem(asset="STK", available="120", staked="1000", total="1120")
 _AT = "2026-11-22T20:53:45.123Z"
+_TERMS = "1000 STK in STK-12M version 1 from 2026-11-22 to 2027-11-22, month 12 from 2026-11-22"
 
 EXAMPLES = (
     Balances(items=[_BALANCE]),
@@ -185,7 +186,7 @@ EXAMPLES = (
                 stake_id=STAKE_ID_EXAMPLE,
                 reverses=None,
                 actor="user",
-                reason=None,
+                reason=_TERMS,
                 created_at=_AT,
                 hash="9f1c" * 16,
             )
@@ -212,7 +213,7 @@ EXAMPLES = (
                 staked="1000",
                 stake_id=STAKE_ID_EXAMPLE,
                 actor="user",
-                reason=None,
+                reason=_TERMS,
             )
         ],
     ),
