@@ -17,14 +17,15 @@ PLAN_COLUMNS = (
 ON_SALE = "p.on_sale_from <= now() AND (p.on_sale_until IS NULL OR p.on_sale_until > now())"
 """Whether a version in a table of plans called `p` is on sale."""
 
-_PLANS_MAX = 200
+ON_SALE_MAX = 200
+"""How many plans are listed as on sale; publishing keeps there from being more."""
 
 _ON_SALE = f"""
 SELECT DISTINCT ON (p.asset, p.period_months, p.id) {PLAN_COLUMNS}
   FROM plans p
  WHERE {ON_SALE}
  ORDER BY p.asset, p.period_months, p.id, p.version DESC
- LIMIT {_PLANS_MAX}
+ LIMIT {ON_SALE_MAX}
 """  # noqa: S608 - only constants are put in
 
 
@@ -57,6 +58,9 @@ SELECT {PLAN_COLUMNS}
  ORDER BY p.id, p.version LIMIT $3::INT8
 """  # noqa: S608 - only constants are put in
 
+_NOT_ENDED = """
+SELECT DISTINCT p.id FROM plans p WHERE p.on_sale_until IS NULL OR p.on_sale_until > now()
+"""
 _ADD_ASSET = "INSERT INTO assets (code, scale) VALUES ($1::TEXT, $2::INT8) ON CONFLICT (code) DO NOTHING"
 _SCALE = "SELECT a.scale FROM assets a WHERE a.code = $1::TEXT"
 _INSERT = """
@@ -169,6 +173,11 @@ async def list_versions(connection: Connection, plan_id: str, before: int, limit
 async def list_all(connection: Connection, after: tuple[str, int], limit: int) -> list[Plan]:
     """At most `limit` versions of all plans by name and version, those after one."""
     return [plan_of(row) for row in await connection.fetch(_ALL, *after, limit)]
+
+
+async def list_not_ended(connection: Connection) -> set[str]:
+    """The names of the plans that are on sale, or will be."""
+    return {row["id"] for row in await connection.fetch(_NOT_ENDED)}
 
 
 async def now_ms(connection: Connection) -> int:

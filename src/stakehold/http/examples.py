@@ -25,7 +25,7 @@ _BY_SCHEMA: Final = {type(example): msgspec.json.decode(msgspec.json.encode(exam
 
 _PROBLEM_FIELDS: Final[dict[str, tuple[FieldError, ...]]] = {
     "validation_error": (FieldError("/amount", "invalid_amount", "The amount is greater than zero."),),
-    "unknown_period": (FieldError("/period", "unknown_period", "One of 1, 3, 6, 12."),),
+    "unknown_period": (FieldError("/period", "unknown_period", "On sale: 1, 3, 6, 12."),),
     "unknown_plan": (FieldError("/plan", "unknown_plan", "One that GET /api/plans has."),),
     "invalid_quote": (FieldError("/quoteId", "invalid_quote", "Not one of ours for this."),),
     "quote_mismatch": (FieldError("/amount", "quote_mismatch", "Not as it was quoted."),),

@@ -58,11 +58,11 @@ async def no_plan(services: Services, order: Order, deadline: Deadline) -> Valid
         return unknown_plan()
     on_sale = await services.read(plans.list_on_sale, deadline)
     periods = sorted({plan.period_months for plan in on_sale if plan.asset == ASSET})
-    listed = ", ".join(str(period) for period in periods)
+    listed = ", ".join(str(period) for period in periods) or "none"
     return ValidationError(
         f"No plan on sale has a period of {order.period_months} months. Periods on sale: {listed}.",
         code="unknown_period",
-        fields=(FieldError("/period", "unknown_period", f"One of {listed}."),),
+        fields=(FieldError("/period", "unknown_period", f"On sale: {listed}."),),
         extra={"periods": [str(period) for period in periods]},
     )
 

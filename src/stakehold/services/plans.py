@@ -128,6 +128,7 @@ async def _publish(connection: Connection, terms: Plan, from_now: bool) -> Publi
         on_sale_from_ms=now_ms if from_now else terms.on_sale_from_ms,
     )
     _check(plan, latest, now_ms)
+    await _check_room(connection, plan.id)
     scale = await plans.add_asset(connection, plan.asset, plan.scale)
     if scale != plan.scale:
         raise _refused(f"{plan.asset} has {scale} decimal places, which never changes.")
@@ -158,6 +159,18 @@ def _check(plan: Plan, latest: Plan | None, now_ms: int) -> None:
         raise _refused(
             f"{plan.id} is a plan of {latest.asset} for {latest.period_months} months: "
             "another asset or period is another plan."
+        )
+
+
+async def _check_room(connection: Connection, plan_id: str) -> None:
+    """Raise ValidationError if another plan on sale would be one that the catalogue cannot list.
+
+    Those count whose sale is still to come, too. Serializable isolation keeps two from the last place.
+    """
+    others = await plans.list_not_ended(connection) - {plan_id}
+    if len(others) >= plans.ON_SALE_MAX:
+        raise _refused(
+            f"There are {plans.ON_SALE_MAX} plans on sale or to come, and no room for another: close one first."
         )
 
 

@@ -64,6 +64,17 @@ async def test_a_kept_catalogue_sells_nothing(desk: Desk) -> None:
     assert await desk.sql("SELECT count(*) FROM stakes") == [(1,)]
 
 
+async def test_without_a_plan_no_period_is_named(desk: Desk) -> None:
+    """Where nothing is on sale by period alone, the answer says that."""
+    caller = await _caller(desk)
+    await desk.sql("UPDATE plans SET on_sale_until = now()")
+    with pytest.raises(ValidationError) as refused:
+        await _create(desk, caller, 6)
+    assert refused.value.extra == {"periods": []}
+    assert "Periods on sale: none." in refused.value.detail
+    assert [field.detail for field in refused.value.fields] == ["On sale: none."]
+
+
 async def test_a_read_never_has_an_unknown_outcome(open_desk: OpenDesk, database_url: str) -> None:
     """A read whose answers are lost is `database_unavailable`: nobody need wonder what it has done."""
     async with PostgresProxy(database_url) as proxy:

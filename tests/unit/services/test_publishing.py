@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from stakehold.database.plans import ON_SALE_MAX
 from stakehold.domain.errors import NotFoundError, ValidationError
 from stakehold.domain.plans import Band, Plan
 from stakehold.services import plans
@@ -16,6 +17,11 @@ from tests.unit.services.conftest import Desk, OpenDesk
 
 NOW_MS = 1_800_000_000_000
 TERMS = make_plan(id="GLD-3M", asset="GLD", scale=2, period_months=3)
+FILL = """
+INSERT INTO plans (id, version, asset, scale, period_months, rate_ppm, minimum_minor, on_sale_from)
+SELECT 'AAA-' || n, 1, 'AAA', 2, 3, 1, 1, now() + INTERVAL '1 day'
+  FROM generate_series(1, $1 - (SELECT count(*) FROM plans)) n
+"""
 
 
 @pytest.fixture
@@ -108,6 +114,37 @@ async def test_scale_asset_and_period_stay(at: DatabaseClock, desk: Desk) -> Non
     assert "2 decimal places" in await refusal(desk, replace(TERMS, id="GLD-6M", scale=3))
     assert "another plan" in await refusal(desk, replace(TERMS, asset="STK", scale=8))
     assert "another plan" in await refusal(desk, replace(TERMS, period_months=4))
+
+
+async def _fill(desk: Desk, count: int) -> None:
+    """Let there be so many plans; those that are added have their sale before them."""
+    await desk.sql("INSERT INTO assets (code, scale) VALUES ('AAA', 2)")
+    await desk.sql(FILL, count)
+
+
+async def test_no_more_plans_are_on_sale_than_are_listed(at: DatabaseClock, desk: Desk) -> None:
+    """Of those that will be on sale too, so that the catalogue is never cut; a version has its plan's place."""
+    await _fill(desk, ON_SALE_MAX - 1)
+    await publish(desk, TERMS)
+    another = replace(TERMS, id="GLD-6M", period_months=6)
+    assert f"{ON_SALE_MAX} plans" in await refusal(desk, another)
+    assert (await publish(desk, replace(TERMS, bands=(Band(0, 1),)))).plan.version == 2
+    await at.advance(2 * 86_400)
+    listed = [offer.plan for offer in await plans.list_plans(desk.services, desk.deadline)]
+    assert len(listed) == ON_SALE_MAX
+    assert [plan.id for plan in listed[-4:]] == ["STK-1M", "STK-3M", "STK-6M", "STK-12M"]
+    await plans.close_plan(desk.services, "GLD-3M", desk.deadline)
+    assert (await publish(desk, another)).is_new
+    assert f"{ON_SALE_MAX} plans" in await refusal(desk, TERMS)
+
+
+async def test_two_do_not_both_get_the_last_place(at: DatabaseClock, desk: Desk) -> None:
+    """Of plans that are published at once as many come on sale as there is room for."""
+    await _fill(desk, ON_SALE_MAX - 2)
+    terms = [replace(TERMS, id=f"GLD-{number}") for number in range(5)]
+    done = await asyncio.gather(*(publish(desk, each) for each in terms), return_exceptions=True)
+    assert sum(isinstance(each, Published) for each in done) == 2
+    assert sum(isinstance(each, ValidationError) for each in done) == 3
 
 
 async def test_a_plan_that_is_none_is_not_found(desk: Desk) -> None:
