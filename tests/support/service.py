@@ -159,6 +159,18 @@ class Service:
         finally:
             await connection.close()
 
+    async def let_stakes_mature(self) -> None:
+        """Have every stake be of 12 months in the past, made by a release that wrote no terms with it."""
+        for table in ("stakes", "transfers"):
+            await self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        await self.sql(
+            "UPDATE stakes SET origin_date = '2021-03-01', value_date = '2021-03-01',"
+            " maturity_date = '2022-03-01', due_at = TIMESTAMPTZ '2022-03-01 00:00:00Z'"
+        )
+        await self.sql("UPDATE transfers SET reason = NULL")
+        for table in ("stakes", "transfers"):
+            await self.sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+
     async def redis(self, *command: str) -> Reply:
         """What Redis answers."""
         redis = RespRedis(

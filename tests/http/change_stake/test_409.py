@@ -20,12 +20,7 @@ async def test_what_has_ended_is_told_nothing(person: Person, instruction: str) 
 async def test_a_matured_stake_is_told_so(person: Person, instruction: str) -> None:
     """Whether or not it was settled before."""
     stake_id = await person.stake()
-    await person.service.sql("ALTER TABLE stakes DISABLE TRIGGER stakes_terms_stay")
-    await person.service.sql(
-        "UPDATE stakes SET origin_date = '2021-03-01', value_date = '2021-03-01',"
-        " maturity_date = '2022-03-01', due_at = TIMESTAMPTZ '2022-03-01 00:00:00Z'"
-    )
-    await person.service.sql("ALTER TABLE stakes ENABLE TRIGGER stakes_terms_stay")
+    await person.service.let_stakes_mature()
     for settled in (False, True):
         if settled:
             assert (await person.get(f"/api/stake/{stake_id}")).json()["status"] == "paid_out"

@@ -60,3 +60,22 @@ def test_it_has_earned_until_today_its_maturity_or_when_its_owner_left() -> None
     assert left.earned_until(after) == date(2027, 2, 2)
     cancelled = replace(STAKE, state="cancelled", due_at_ms=None)
     assert cancelled.earned_until(after) == STAKE.value_date
+
+
+def test_terms_say_all_that_was_agreed() -> None:
+    """No two stakes that pay otherwise have the same words: each of amount, plan, version, days is there."""
+    words = "0.00000005 STK in STK-12M version 1 from 2027-01-31 to 2027-02-28, month 1 from 2027-01-31"
+    stake = replace(STAKE, amount_minor=5)
+    assert stake.terms == words
+    others = (
+        replace(stake, amount_minor=6),
+        replace(stake, plan=replace(stake.plan, id="STK-1M")),
+        replace(stake, plan=replace(stake.plan, version=2)),
+        replace(stake, plan=replace(stake.plan, asset="GLD")),
+        replace(stake, plan=replace(stake.plan, scale=7)),
+        replace(stake, value_date=date(2027, 1, 30)),
+        replace(stake, maturity_date=date(2027, 2, 27)),
+        replace(stake, origin_date=date(2027, 1, 30)),
+        replace(stake, origin_months=2),
+    )
+    assert len({words, *(other.terms for other in others)}) == 1 + len(others)

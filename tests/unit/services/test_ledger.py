@@ -164,6 +164,8 @@ async def test_many_stakes_are_compared_in_little_time(desk: Any) -> None:
     deadline = desk.deadline
     assert await desk.services.read(lambda c: balances.find_wrong_account(c, user_id), deadline) is None
     assert await desk.services.read(lambda c: balances.find_wrong_reward(c, user_id), deadline) is None
+    assert await desk.services.read(lambda c: balances.find_wrong_life(c, user_id), deadline) is None
+    assert await desk.services.read(lambda c: balances.find_wrong_asset(c, user_id), deadline) is None
     await desk.sql(LEFT_TO_THE_OWNER)
     await desk.sql("UPDATE transfers SET amount_minor = 4 WHERE seq = 40000")
     assert await desk.services.read(lambda c: balances.find_wrong_account(c, user_id), deadline) == (
