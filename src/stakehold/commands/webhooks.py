@@ -37,6 +37,7 @@ def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
         "--since", type=arguments.moment, metavar="TIME", help="all since then: 2027-01-31T09:30:00Z"
     )
     replay.add_argument("--failed", action="store_true", help="with --since: only those that were given up")
+    replay.set_defaults(refuse=replay.error)
 
 
 async def _list(failed: bool, container: NativeContainer, deadline: Deadline) -> int:
@@ -64,6 +65,8 @@ def _text(moment: datetime) -> str:
 
 def _replay(options: argparse.Namespace) -> Work:
     if options.since is None:
+        if options.failed:
+            options.refuse("argument --failed: not allowed with argument EVENT_ID")
         return functools.partial(_replay_one, options.event)
     return functools.partial(_replay_since, options.since, options.failed)
 

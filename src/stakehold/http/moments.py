@@ -1,9 +1,9 @@
 """Moments as queries name them."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from stakehold.domain.errors import FieldError, ValidationError
-from stakehold.domain.timestamps import midnight_ms, read_rfc3339
+from stakehold.domain.timestamps import midnight_ms, read_date, read_rfc3339
 
 _DATE_CHARACTERS = 10
 
@@ -15,7 +15,7 @@ def read_moment_ms(text: str, pointer: str) -> int:
     """
     try:
         if len(text) == _DATE_CHARACTERS:
-            return midnight_ms(date.fromisoformat(text))
+            return midnight_ms(read_date(text))
         since = read_rfc3339(text) - datetime(1970, 1, 1, tzinfo=UTC)
     except ValueError:
         raise ValidationError(

@@ -169,9 +169,7 @@ async def _check_room(connection: Connection, plan_id: str) -> None:
     """
     others = await plans.list_not_ended(connection) - {plan_id}
     if len(others) >= plans.ON_SALE_MAX:
-        raise _refused(
-            f"There are {plans.ON_SALE_MAX} plans on sale or to come, and no room for another: close one first."
-        )
+        raise _refused(f"There are {plans.ON_SALE_MAX} plans on sale or to come: close one before another.")
 
 
 def _refused(detail: str) -> ValidationError:

@@ -88,6 +88,12 @@ def test_an_events_id_is_one(capsys: pytest.CaptureFixture[str], identifier: str
     assert "argument EVENT_ID: this is no id of an event" in said
 
 
+def test_an_event_is_replayed_whatever_became_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Those that were given up can be told from the others of a time, and from nothing else."""
+    said = refusal(capsys, "webhooks", "replay", "f" * 32, "--failed")
+    assert "argument --failed: not allowed with argument EVENT_ID" in said
+
+
 @pytest.mark.parametrize(
     "moment",
     ["", "now", "2026-01-31", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", LONG, NO_UTF8],

@@ -86,6 +86,8 @@ def test_what_is_not_said_is_the_least() -> None:
         ({"onSaleFrom": "2099-01-31"}, "onSaleFrom"),
         ({"onSaleUntil": "tomorrow"}, "onSaleUntil"),
         ({"onSaleUntil": "9999-12-31T23:59:59-14:00"}, "onSaleUntil"),
+        ({"onSaleUntil": "9999-12-31T23:59:59.999-00:01"}, "onSaleUntil"),
+        ({"onSaleFrom": "0001-01-01T00:00:00+00:01"}, "onSaleFrom"),
         ({"earlyExit": {"policy": "forfeit_part"}}, "earlyExit"),
         ({"earlyExit": {"policy": "forfeit_all", "share": "1"}}, "earlyExit"),
         ({"earlyExit": {"policy": "reduced_rate", "rate": "-1"}}, "earlyExit"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stakehold.domain.timestamps import midnight_ms, read_rfc3339, rfc3339, utc_date
+from stakehold.domain.timestamps import midnight_ms, read_date, read_rfc3339, rfc3339, utc_date
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENTS_MS = st.integers(0, 253_402_300_799_999)
@@ -51,12 +51,28 @@ def test_a_moment_is_read_with_its_offset(text: str, moment: datetime) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "2026-11-22T20:53:45", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"],
-)
+    [
+        "", "yesterday", "2026-11-22T20:53:45", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00",
+        "2026-11-22", "2026-11-22T20Z", "2026-11-22T20:53Z", "2026-11-22T2053Z", "2026-11-22T205345Z",
+        "20261122T205345Z", "2026-W47-7T20:53:45Z", "2026-11-22 20:53:45Z", "2026-11-22x20:53:45Z",
+        "2026-11-22T20:53:45.Z", "2026-11-22T20:53:45,1Z", "2026-11-22T20:53:45+01",
+        "2026-11-22T20:53:45+0100", "2026-11-22T20:53:45+01:00:00", "2026-11-22T20:53:45+24:00",
+        "2026-11-22T20:53:60Z", "2026-11-22T24:00:00Z", "2026-02-29T00:00:00Z",
+        "٢٠26-11-22T20:53:45Z", "2026-11-22T20:53:45Z\n", " 2026-11-22T20:53:45Z",
+    ],
+)  # fmt: skip
 def test_what_is_no_moment_of_utc_is_refused(text: str) -> None:
     """Neither one without an offset, nor one whose year in UTC has another number of digits, or none."""
-    with pytest.raises(ValueError, match=r"moment|isoformat"):
+    with pytest.raises(ValueError, match=r"written|isoformat|moment|must be|day|offset"):
         read_rfc3339(text)
+
+
+@pytest.mark.parametrize("text", ["2026-W47-7", "20261122  ", "2026-11-2٢", "2026-02-29", "2026-1-01", ""])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    """Nor any other form of a day."""
+    assert read_date("2026-11-22") == date(2026, 11, 22)
+    with pytest.raises(ValueError, match=r"written|isoformat|moment|must be|day|offset"):
+        read_date(text)
 
 
 @given(MOMENTS_MS)

@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import sys
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -47,6 +49,15 @@ def _read(text: bytes, separator: str) -> list[list[str]]:
 def test_what_might_run_has_an_apostrophe(text: str, read: str) -> None:
     """At the beginning, and behind each separator; line breaks and control characters are blanks."""
     assert _read(encode_rows([["1", text_cell(text), "-0.5"]]), ",") == [["1", read, "-0.5"]]
+
+
+def test_what_shows_nothing_hides_no_formula() -> None:
+    """Every character of Unicode's category Cf, and others without width or ink."""
+    formats = [chr(code) for code in range(sys.maxunicode) if unicodedata.category(chr(code)) == "Cf"]
+    for character in (*formats, *"\u034f\u115f\u2800\u3164\ufe0f\uffa0", "\U000e0fff"):
+        assert text_cell(f"{character}=1;{character}{character}@x") == (
+            f"\"{character}'=1;{character}{character}'@x\""
+        ), hex(ord(character))
 
 
 @settings(max_examples=300)

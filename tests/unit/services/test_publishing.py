@@ -123,7 +123,7 @@ async def _fill(desk: Desk, count: int) -> None:
 
 
 async def test_no_more_plans_are_on_sale_than_are_listed(at: DatabaseClock, desk: Desk) -> None:
-    """Of those that will be on sale too, so that the catalogue is never cut; a version has its plan's place."""
+    """Of those that will be on sale too, lest the catalogue be cut; a version has its plan's place."""
     await _fill(desk, ON_SALE_MAX - 1)
     await publish(desk, TERMS)
     another = replace(TERMS, id="GLD-6M", period_months=6)

@@ -2,7 +2,7 @@
 
 from stakehold.http.handlers import exits, stakes
 from stakehold.http.operations import Operation, Outcome
-from stakehold.http.schemas.exits import ChangeStake, ExitQuote, StakeLeft, Unstake
+from stakehold.http.schemas.exits import ChangeStake, ExitQuote, NoFields, StakeLeft, Unstake
 from stakehold.http.schemas.stakes import StakeDetail
 
 OPERATIONS = (
@@ -32,6 +32,8 @@ OPERATIONS = (
         parse=stakes.parse_stake_id,
         policy="quote",
         signed_in=True,
+        body=NoFields,
+        body_optional=True,
         outcomes=(Outcome(200, "The quote.", ExitQuote),),
         problems=("not_found", "early_exit_not_allowed", "minimum_hold", "stake_matured", "stake_ended"),
     ),
@@ -70,6 +72,8 @@ OPERATIONS = (
         parse=exits.parse_change,
         policy="stake-change",
         signed_in=True,
+        body=NoFields,
+        body_optional=True,
         fences=("stakes",),
         idempotent=True,
         outcomes=(Outcome(200, "Cancelled.", StakeLeft, ("Idempotency-Replayed",)),),

@@ -14,6 +14,10 @@ QuoteId = Annotated[
 ]
 
 
+class NoFields(Body):
+    """Nothing: what the path says is all there is to say."""
+
+
 class ExitQuote(Reply):
     """What leaving pays, to the unit, when it is confirmed with `quoteId` before `expiresAt`."""
 
@@ -54,6 +58,7 @@ class ChangeStake(Body):
 
 
 EXAMPLES = (
+    NoFields(),
     ExitQuote(
         quote_id="shq_eyJleHBpcmVzX2F0X21zIjoxNzk1NDM2MTAwMDAwfQ.c2lnbmF0dXJl",
         expires_at="2026-12-22T10:15:00.000Z",
