@@ -42,6 +42,8 @@ ROUTES = (
     Route("/api/me/password", {"currentPassword": "wrong", "newPassword": "a long walk home"}, "newPassword"),
     Route("/api/stake", {"amount": "1", "period": 12, "maturityInstruction": "payout"}, "amount"),
     Route("/api/stake/quote", {"amount": "1", "plan": "STK-12M"}, "plan"),
+    Route("/api/stake/{stakeId}/unstake/quote", {}, None, may_be_empty=True),
+    Route("/api/stake/{stakeId}/cancel", {}, None, may_be_empty=True),
     Route("/api/stake/{stakeId}/unstake", {"quoteId": "shq_none"}, "quoteId"),
     Route("/api/stake/{stakeId}", {"maturityInstruction": "payout"}, "maturityInstruction", method="PATCH"),
     Route("/api/admin/deposits", _ADJUSTMENT, "reason", scope=ADMIN),
