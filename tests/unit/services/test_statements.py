@@ -21,7 +21,7 @@ MEMORY_MAX = 8 * 2**20
 """Some pages of 500 transfers; all of them together are more than ten times that."""
 
 # Deposits of 3 and withdrawals of 1 by turns, a second apart. Nothing looks at their hashes here.
-_FILL = """
+FILL = """
 INSERT INTO transfers (user_id, seq, id, kind, debit_account, credit_account, asset, amount_minor, actor,
                        at_ms, hash)
 SELECT $1, n, gen_random_uuid(), CASE WHEN n % 2 = 1 THEN 'deposit' ELSE 'withdrawal' END,
@@ -40,7 +40,7 @@ async def ada(open_desk: Any, request: pytest.FixtureRequest) -> tuple[Any, Call
     await desk.add_user("ada")
     [(user_id,)] = await desk.sql("SELECT id FROM users")
     caller = Caller(UUID(str(user_id)), "", 1)
-    await desk.sql(_FILL, caller.user_id, FIRST_MS, many)
+    await desk.sql(FILL, caller.user_id, FIRST_MS, many)
     await desk.sql("INSERT INTO ledger_heads VALUES ($1, $2, $3, 'x')", caller.user_id, many, FIRST_MS)
     return desk, caller
 
@@ -81,7 +81,7 @@ async def test_what_is_added_meanwhile_is_not_half_in_it(ada: tuple[Any, Caller]
     """A statement ends with the last transfer that there was when it was opened."""
     desk, caller = ada
     statement = await statements.open_statement(desk.services, caller, 0, 2**60, desk.deadline)
-    more = _FILL.replace("generate_series(1, $3::INT8)", "generate_series($3::INT8 + 1, $3::INT8 + 10)")
+    more = FILL.replace("generate_series(1, $3::INT8)", "generate_series($3::INT8 + 1, $3::INT8 + 10)")
     await desk.sql(more, caller.user_id, FIRST_MS, FEW)
     assert (await _read(desk, caller, statement))[0] == FEW
 
