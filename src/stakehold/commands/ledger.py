@@ -15,13 +15,21 @@ from stakehold.domain.money import format_amount
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import rfc3339
 from stakehold.runtime.container import NativeContainer
-from stakehold.services.ledger import find_strangers, verify, verify_stakes, verify_usage
+from stakehold.services.ledger import (
+    VERIFIED_AT_ONCE_MAX,
+    find_strangers,
+    verify,
+    verify_stakes,
+    verify_usage,
+)
 from stakehold.services.operators import Adjusted, Adjustment, Direction, adjust, reverse
 from stakehold.services.plans import scale_of
 
 USERS_A_TIME: Final = 200
 SHOWN_MAX: Final = 100
 USER_TIME_S: Final = 600.0
+ENDS_MAX: Final = 20
+"""How often the end of a chain is looked for that others append to meanwhile."""
 
 
 def register(command: argparse.ArgumentParser, carry_out: CarryOut) -> None:
@@ -90,16 +98,19 @@ async def _verify(username: str | None, container: NativeContainer, deadline: De
 
 async def _verify_user(container: NativeContainer, user_id: UUID) -> tuple[int, str | None]:
     """How many transfers were verified, and the first thing that is wrong, or why that cannot be told."""
-    services, last = container.services, 0
+    services, last, ends = container.services, 0, 0
     deadline = functools.partial(Deadline.after, services.clock, USER_TIME_S)
     try:
         while True:
             found = await verify(services, user_id, last, deadline())
+            ends += found.last - last < VERIFIED_AT_ONCE_MAX
             last = found.last
             if found.fault is not None:
                 return last, f"transfer {found.fault.seq} {found.fault.what}"
             if found.complete:
                 break
+            if ends == ENDS_MAX:
+                return last, f"could not be verified beyond transfer {last}: more is written all the time"
         wrong = await verify_stakes(services, user_id, deadline)
         if wrong is not None:
             return last, f"stake {wrong[0]} {wrong[1]}"

@@ -50,7 +50,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What came of verifying transfers from `first` to `last`; `complete`: up to the end of the chain."""
+    """What came of verifying transfers from `first` to `last`.
+
+    `complete`: that is the end of the chain, and what it comes to was compared. Where something was appended
+    meanwhile, it was not.
+    """
 
     first: int
     last: int
@@ -119,10 +123,13 @@ async def verify(services: Services, user_id: UUID, after_seq: int, deadline: De
             last = _end_at(transfer)
         if not page:
             return Verification(after_seq + 1, seq, "", False, Fault(seq + 1, "is missing"))
-    fault = None
-    if seq >= head.seq:
-        fault = await _fault_at_the_end(services, user_id, head, last, deadline)
-    return Verification(after_seq + 1, seq, last.hash, seq >= head.seq, fault)
+    if seq < head.seq:
+        return Verification(after_seq + 1, seq, last.hash, False, None)
+    fault = await _fault_at_the_end(services, user_id, head, last, deadline)
+    complete = fault is not None or head == await services.read(
+        lambda connection: ledger.get_head(connection, user_id), deadline
+    )
+    return Verification(after_seq + 1, seq, last.hash, complete, fault)
 
 
 def _fault_of(transfer: Transfer, seq: int, previous: str) -> str | None:

@@ -9,10 +9,14 @@ import asyncpg
 import pytest
 
 from stakehold import cli
+from stakehold.commands import ledger as commands
 from stakehold.database import balances, stake_creation, users
 from stakehold.database.stake_creation import NewStake, PlanChoice
 from stakehold.domain.ids import new_id
+from stakehold.domain.ports import Deadline
 from stakehold.runtime.settings import SETTINGS
+from stakehold.services.context import Services
+from stakehold.services.ledger import Verification
 from tests.support.fakes import ManualClock, SeededEntropy
 from tests.support.plans import make_plan, put_on_sale
 
@@ -110,6 +114,26 @@ async def test_who_is_wrong_keeps_no_others_from_it(
     [line] = errors.splitlines()
     assert line.startswith(f"grace ({people['grace']}): ")
     assert said in line
+
+
+async def test_who_writes_all_the_time_is_given_up(
+    people: dict[str, UUID], verify: Verify, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one whose chain is longer whenever its end is reached nothing is sworn; others are verified."""
+    verify_user = commands.verify
+
+    async def never_done(
+        services: Services, user_id: UUID, after_seq: int, deadline: Deadline
+    ) -> Verification:
+        found = await verify_user(services, user_id, 0, deadline)
+        if user_id != people["ada"]:
+            return found
+        return Verification(after_seq + 1, after_seq + 1, found.last_hash, False, None)
+
+    monkeypatch.setattr(commands, "verify", never_done)
+    status, _, errors = await verify()
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert "could not be verified beyond transfer 20: more is written all the time" in errors
 
 
 async def test_time_runs_out_for_one_user_alone(

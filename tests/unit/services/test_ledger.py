@@ -99,6 +99,23 @@ async def test_a_part_can_be_verified_from_a_hash_on(desk: Any, monkeypatch: pyt
     assert await _fault(desk, user_id) == Fault(2, "is not what its hash was made of")
 
 
+async def test_who_writes_meanwhile_is_not_done(desk: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Balances of a longer chain cannot be compared: it goes on from there, and only then is it complete."""
+    user_id = await _made(desk)
+    read_balances = balances.read_balances
+
+    async def meanwhile(connection: Any, user_id: UUID) -> Any:
+        monkeypatch.undo()
+        await _adjust(desk, "deposit", b"1")
+        return await read_balances(connection, user_id)
+
+    monkeypatch.setattr(balances, "read_balances", meanwhile)
+    first = await ledger.verify(desk.services, user_id, 0, desk.deadline)
+    assert (first.last, first.complete, first.fault) == (TRANSFERS, False, None)
+    rest = await ledger.verify(desk.services, user_id, first.last, desk.deadline)
+    assert (rest.last, rest.complete, rest.fault) == (TRANSFERS + 1, True, None)
+
+
 async def test_an_adjustment_is_reversed_once(desk: Any) -> None:
     """By a transfer the other way; what was spent since, other kinds, and what is not there are refused."""
     first = await _adjust(desk, "deposit", b"10")

@@ -125,7 +125,9 @@ class LedgerVerification(Reply):
     """What came of computing hashes again, of at most 5,000 transfers."""
 
     valid: Annotated[bool, Meta(description="Whether nothing was found to be wrong.")]
-    complete: Annotated[bool, Meta(description="Whether the end was reached; else go on after `last`.")]
+    complete: Annotated[
+        bool, Meta(description="Whether the end was reached and compared; else go on after `last`.")
+    ]
     first: Annotated[int, Meta(description="The first transfer that was verified.")]
     last: Annotated[int, Meta(description="The last one.")]
     last_hash: Annotated[str, Meta(description="Its hash. Keep it: nothing before it can change unseen.")]
