@@ -231,13 +231,23 @@ def _with_container(work: Work) -> int:
         container = await build_container(settings, log_stream=sys.stderr.buffer)
         try:
             status = await work(container, Deadline.after(container.services.clock, _COMMAND_TIMEOUT_S))
-            if status == 0 and container.metrics.counted().get("unfenced_writes"):
-                print("stakehold: Redis was away: old pages may be shown for 10 minutes.", file=sys.stderr)
+        except CommandError:
+            raise  # It says so itself where there is more to say of it.
+        except BaseException:
+            _tell_of_unfenced_writes(container)
+            raise
+        else:
+            _tell_of_unfenced_writes(container)
             return status
         finally:
             await close_container(container)
 
     return asyncio.run(run())
+
+
+def _tell_of_unfenced_writes(container: NativeContainer) -> None:
+    if container.metrics.counted().get("unfenced_writes"):
+        print("stakehold: Redis was away: old pages may be shown for 10 minutes.", file=sys.stderr)
 
 
 if __name__ == "__main__":

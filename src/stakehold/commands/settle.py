@@ -5,6 +5,7 @@ import sys
 from typing import Final
 
 from stakehold.commands.actions import CarryOut
+from stakehold.domain.errors import AlteredRowError
 from stakehold.domain.ports import Deadline
 from stakehold.runtime.container import NativeContainer
 from stakehold.services.settlement import Aside, settle_due
@@ -38,7 +39,7 @@ async def _settle(container: NativeContainer, _: Deadline) -> int:
 
 
 def _first_cause(error: BaseException) -> str:
-    """What was raised first, by its type alone: what a driver says may quote what was being stored."""
+    """What was raised first; by its type alone where a driver's words may quote what was being stored."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return type(error).__qualname__
+    return error.fault if isinstance(error, AlteredRowError) else type(error).__qualname__

@@ -75,8 +75,9 @@ SELECT COALESCE(s.id::TEXT, r.stake_id::TEXT, 'nothing') AS stake
 """
 # A stake begins with the transfer that credits its account, and ends with the one that takes the principal
 # from there, to where its state says. A row without the one, or the one without a row, is not as it was.
+# (Full joins throughout: for others the planner may choose to read one side once for each row of the other.)
 _WRONG_LIVES = """
-SELECT COALESCE(s.account, m.account) AS account
+SELECT COALESCE(s.account, m.account, e.account) AS account
   FROM (SELECT 'stake:' || s.id::TEXT AS account,
                CASE WHEN p.id IS NULL OR (s.state <> 'renewed' AND s.renewed_to IS NOT NULL) THEN 'nobody'
                     WHEN s.due_at IS NOT NULL THEN ''
@@ -86,8 +87,9 @@ SELECT COALESCE(s.account, m.account) AS account
          WHERE s.user_id = $1::UUID) s
   FULL JOIN (SELECT t.credit_account AS account FROM transfers t
               WHERE t.user_id = $1::UUID AND t.kind IN ('stake', 'renewal')) m ON m.account = s.account
-  LEFT JOIN (SELECT t.debit_account AS account, t.credit_account AS payee FROM transfers t
-              WHERE t.user_id = $1::UUID AND t.kind IN ('principal', 'renewal')) e ON e.account = s.account
+  FULL JOIN (SELECT t.debit_account AS account, t.credit_account AS payee FROM transfers t
+              WHERE t.user_id = $1::UUID AND t.kind IN ('principal', 'renewal')) e
+    ON e.account = COALESCE(s.account, m.account)
  WHERE m.account IS NULL OR s.account IS NULL OR COALESCE(e.payee, '') <> s.payee
  ORDER BY 1 LIMIT 1
 """

@@ -88,9 +88,9 @@ _CALLER = """caller AS (
          EXISTS (SELECT 1 FROM sessions r
                   WHERE r.user_id = $1::UUID AND r.id = $7::UUID AND r.revoked_at IS NOT NULL) AS signed_out
     FROM users u WHERE u.id = $1::UUID),
-moment AS (
+moment AS (  -- By the microsecond: CockroachDB has seconds as a float, which may be less than they are.
   SELECT now() AS at, (now() AT TIME ZONE 'UTC')::DATE AS today,
-         floor(extract(epoch FROM now()) * 1000)::INT8 AS at_ms)"""
+         floor(round(extract(epoch FROM now()) * 1000000) / 1000)::INT8 AS at_ms)"""
 
 # The plan: the latest version on sale of the first by name, or the version that was quoted; and why it does
 # not take this amount.

@@ -21,6 +21,17 @@ class FieldError:
     detail: str
 
 
+class AlteredRowError(Exception):
+    """A row was altered behind the service's back: a fault, which is logged and of which nobody is told more.
+
+    `fault` says what of it is not as it was.
+    """
+
+    def __init__(self, row: str, fault: str) -> None:
+        super().__init__(f"{row} {fault}")
+        self.fault = fault
+
+
 class StakeholdError(Exception):
     """Base of every error the service answers with. Never raised itself."""
 

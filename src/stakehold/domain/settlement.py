@@ -11,12 +11,14 @@ from uuid import UUID
 
 from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.calendar import add_months
+from stakehold.domain.errors import AlteredRowError
 from stakehold.domain.exits import early_exit
 from stakehold.domain.ledger import AVAILABLE, REWARDS, Movement, Transfer, TransferKind, stake_account
 from stakehold.domain.plan_terms import check_amount
 from stakehold.domain.plans import Plan
 from stakehold.domain.stakes import Stake, StakeState
-from stakehold.domain.timestamps import midnight_ms
+from stakehold.domain.timestamps import DAY_MS, midnight_ms
+from stakehold.domain.timing import QUOTE_TTL_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,11 @@ class Settlement:
 def settle(stake: Stake, renewal: Stake | None = None) -> Settlement:
     """Settle a stake that is due: pay it out, or move it to `renewal`, which `renewal_of` made.
 
-    Raises ValueError where it is not as its terms say: nothing is paid by a row that was altered.
+    Raises AlteredRowError where it is not as its terms say: nothing is paid by a row that was altered.
     """
     fault = fault_of_terms(stake)
     if fault is not None:
-        raise ValueError(f"stake {stake.id} {fault}")
+        raise AlteredRowError(f"stake {stake.id}", fault)
     if stake.state == "unstaking":
         return release(stake)
     reward_minor = reward_at_maturity(stake)
@@ -79,18 +81,26 @@ def fault_of_terms(stake: Stake) -> str | None:
         return "ended before it could" if too_early else None
     if stake.due_at_ms > stake.matures_at_ms:
         return "is due after its maturity"
+    # It was left at some moment of that day, or by a quote of that day.
+    if stake.due_at_ms > _earliest_end_ms(stake) + DAY_MS + QUOTE_TTL_MS:
+        return "is due after its cooldown"
     return "is due before it can be" if stake.due_at_ms < _earliest_end_ms(stake) else None
 
 
 def fault_of_making(stake: Stake, made: Transfer | None) -> str | None:
     """What of a stake is not as the transfer says that made it, which nobody can alter unseen; None: nothing.
 
-    A transfer of before terms were written with it says the amount alone.
+    A transfer of before terms were written with it says the amount alone; and of before then CockroachDB's
+    may be of a millisecond too early.
     """
     if made is None:
         return "was made by no transfer"
-    if stake.created_at_ms > made.at_ms:
+    if stake.created_at_ms > made.at_ms + 1:
         return "was made before it says"
+    from_stake = made.movement.kind == "renewal"
+    renewed = stake_account(stake.renewed_from) if stake.renewed_from else None
+    if renewed != (made.movement.debit_account if from_stake else None):
+        return "renews another stake than it says"
     if made.movement.reason is None:
         same = made.movement.amount_minor == stake.amount_minor or made.movement.kind != "stake"
     else:

@@ -12,6 +12,9 @@ FENCE_TTL_S = 15.0
 REDIS_TIMEOUT_S = 1.0
 """One trip to Redis, retries included."""
 
+QUOTE_TTL_MS = 60_000
+"""How long what was quoted is kept to."""
+
 STREAM_PIECE_S = 8.0
 """To make the next piece of a streamed answer, and to take one; the first has the request's deadline."""
 

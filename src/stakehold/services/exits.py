@@ -35,13 +35,13 @@ from stakehold.domain.ports import Deadline
 from stakehold.domain.settlement import payout
 from stakehold.domain.stakes import MaturityInstruction, Stake, StakeState
 from stakehold.domain.timestamps import utc_date
+from stakehold.domain.timing import QUOTE_TTL_MS
 from stakehold.gate import Caller
 from stakehold.security.quotes import Quote
 from stakehold.services.context import Services
 from stakehold.services.settlement import require_as_made
 
 KIND: Final = "exit"
-QUOTE_TTL_MS: Final = 60_000
 
 _REFUSALS: Final = {
     "early_exit_not_allowed": "The plan does not let anybody leave before maturity.",
@@ -90,12 +90,15 @@ async def quote_exit(services: Services, caller: Caller, stake_id: UUID, deadlin
     Raises NotFoundError, ConflictError (`early_exit_not_allowed`, `minimum_hold`, `stake_matured`,
     `stake_ended`).
     """
-    found = await services.read(
-        lambda connection: stakes.get_stake_now(connection, caller.user_id, stake_id), deadline
-    )
-    if found is None:
-        raise _not_found()
-    stake, now_ms = found
+
+    async def read(connection: Connection) -> tuple[Stake, int]:
+        found = await stakes.get_stake_now(connection, caller.user_id, stake_id)
+        if found is None:
+            raise _not_found()
+        await require_as_made(connection, found[:1])
+        return found
+
+    stake, now_ms = await services.read(read, deadline)
     day = utc_date(now_ms)
     _require_open(stake, now_ms)
     refusal = exit_refusal(stake.plan, stake.value_date, stake.maturity_date, day)

@@ -167,8 +167,8 @@ async def _check_room(connection: Connection, plan_id: str) -> None:
 
     Those count whose sale is still to come, too. Serializable isolation keeps two from the last place.
     """
-    others = await plans.list_not_ended(connection) - {plan_id}
-    if len(others) >= plans.ON_SALE_MAX:
+    on_sale = await plans.list_not_ended(connection)
+    if plan_id not in on_sale and len(on_sale) >= plans.ON_SALE_MAX:
         raise _refused(f"There are {plans.ON_SALE_MAX} plans on sale or to come: close one before another.")
 
 

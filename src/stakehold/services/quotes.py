@@ -18,12 +18,12 @@ from stakehold.domain.plan_terms import check_amount
 from stakehold.domain.plans import Plan
 from stakehold.domain.ports import Deadline
 from stakehold.domain.timestamps import utc_date
+from stakehold.domain.timing import QUOTE_TTL_MS
 from stakehold.gate import Caller
 from stakehold.services.context import Services
 from stakehold.services.orders import ASSET, Order, amount_refused, no_plan, read_amount
 
 KIND: Final = "stake"
-QUOTE_TTL_MS: Final = 60_000
 
 
 @dataclass(frozen=True, slots=True)

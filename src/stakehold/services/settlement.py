@@ -17,7 +17,7 @@ from stakehold.database.settlement import Key
 from stakehold.database.stake_changes import StakeChange
 from stakehold.domain import events as happened
 from stakehold.domain.backoff import full_jitter_s
-from stakehold.domain.errors import DatabaseError, OverloadedError
+from stakehold.domain.errors import AlteredRowError, DatabaseError, OverloadedError
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
 from stakehold.domain.ledger import Movement
@@ -189,12 +189,12 @@ async def _settle_locked(
 
 
 async def require_as_made(connection: Connection, stakes: Sequence[Stake]) -> None:
-    """Raise ValueError where a locked stake is not as it was made: by no row that was altered is paid."""
+    """Raise AlteredRowError where a stake is not as it was made: by no row that was altered is paid."""
     makings = await ledger.find_makings(connection, ((stake.user_id, stake.id) for stake in stakes))
     for stake in stakes:
         fault = fault_of_making(stake, makings.get(stake.id))
         if fault is not None:
-            raise ValueError(f"stake {stake.id} {fault}")
+            raise AlteredRowError(f"stake {stake.id}", fault)
 
 
 async def _decide(

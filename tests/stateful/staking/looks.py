@@ -1,5 +1,6 @@
 """What people are told of their stakes and balances, and what that must be."""
 
+import copy
 import json
 from datetime import date
 from itertools import pairwise
@@ -19,28 +20,33 @@ RECONCILES = "opening balances and entries come to closing balances"
 
 
 async def look_at_stake(desk: Desk, stake: Stake, *, at: int, faults: Faults = CALM) -> None:
-    """Read one stake: cached or not, it is as it is."""
+    """Read one stake: cached or not, it is as it is.
+
+    Where its own request settles it, and no time is left to read it again, it is told as it was.
+    """
+    before = copy.copy(stake)
     answer = await desk.ask(stake.owner, "GET", f"/api/stake/{stake.id}", at=at, faults=faults)
     if answer.failed:
         return
     answer.must_be(200, "", EXACT)
     told, scale = answer.body, stake.terms.scale
+    seen = before if faults != CALM and told["status"] == "matured" else stake
     days = {day_of(at_ms) for at_ms in (answer.start_ms, answer.end_ms)}
-    owed = {decimal(_accrued(stake, day), scale) for day in days}
+    owed = {decimal(_accrued(seen, day), scale) for day in days}
     promise(told["accrued"] in owed, ACCRUES, f"{told['accrued']} in place of {owed}: {stake}")
     accrued = minor_of(told["accrued"], scale)
     exact = stake.terms.exact(stake.amount, stake.first, max(stake.first, stake.earned_until(max(days))))
     promise(stake.most_accrued <= accrued <= exact, ACCRUES, (accrued, exact))
     stake.most_accrued = max(stake.most_accrued, accrued)
-    states = {_status(stake, at_ms) for at_ms in (answer.start_ms, answer.end_ms)}
-    promise(told["status"] in states, EXACT, f"{told['status']} in place of {states}: {stake}")
+    states = {_status(seen, at_ms) for at_ms in (answer.start_ms, answer.end_ms)}
+    promise(told["status"] in states, EXACT, f"{told['status']} in place of {states}: {seen}")
     promise(told["reward"] == decimal(stake.full_reward, scale), EXACT, (told, stake))
     realised = told["realised"]
-    promise((realised is None) == (stake.reward is None), EXACT, (told, stake))
+    promise((realised is None) == (seen.reward is None), EXACT, (told, seen))
     if realised is not None:
         outcome = [minor_of(realised[name], scale) for name in ("reward", "forfeited")]
         promise(outcome == [stake.reward, stake.forfeited], EXACT, (told, stake))
-    promise((told["renewedFrom"], told["renewedTo"]) == (stake.renewed_from, stake.renewed_to), EXACT, told)
+    promise((told["renewedFrom"], told["renewedTo"]) == (seen.renewed_from, seen.renewed_to), EXACT, told)
 
 
 def _accrued(stake: Stake, day: date) -> int:

@@ -111,6 +111,31 @@ async def test_what_cannot_be_settled_is_named(
     assert f"not settled: stake {stake} of user {wronged}: CheckViolationError" in printed.err
 
 
+async def test_a_stake_that_was_altered_is_named(
+    make_stakes: MakeStakes,
+    database_clock: DatabaseClock,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """With what of it is not as it was; and the others' pages are spoken of, where Redis is away."""
+    await make_stakes("ada", 1)
+    wronged = await make_stakes("grace", 1)
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("ALTER TABLE stakes DISABLE TRIGGER ALL")
+    await connection.execute(
+        "UPDATE stakes SET created_at = created_at + INTERVAL '1 hour' WHERE user_id = $1", wronged
+    )
+    await connection.close()
+    await database_clock.set(midnight_ms(date(2027, 2, 28)))
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    assert await run() == 1
+    said = capfd.readouterr()
+    assert said.out == "settled: 1\n"
+    assert f"of user {wronged}: was made before it says" in said.err
+    assert "stakehold: Redis was away: old pages may be shown for 10 minutes." in said.err
+
+
 async def test_a_database_that_refuses_everything_ends_it(
     make_stakes: MakeStakes,
     database_clock: DatabaseClock,

@@ -10,6 +10,7 @@ import pytest
 
 from stakehold.domain.accrual import accrued_minor
 from stakehold.domain.calendar import add_months
+from stakehold.domain.errors import AlteredRowError
 from stakehold.domain.exits import early_exit
 from stakehold.domain.ledger import Movement, fold
 from stakehold.domain.plans import Band
@@ -194,6 +195,7 @@ def _left(**outcome: Any) -> Stake:
     day = date(2027, 2, 3)
     paid = early_exit(plan, stake.amount_minor, stake.value_date, stake.maturity_date, day)
     terms = {"reward_minor": paid.reward_minor, "forfeited_minor": paid.forfeited_minor, "exited_on": day}
+    terms["due_at_ms"] = midnight_ms(day) + DAY_MS // 2
     return replace(stake, **({"plan": plan, "state": "unstaking"} | terms | outcome))
 
 
@@ -220,6 +222,7 @@ def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
         {"exited_on": date(2027, 2, 4)},
         {"exited_on": date(2028, 1, 1)},
         {"due_at_ms": midnight_ms(date(2027, 2, 3)) - 1},
+        {"due_at_ms": midnight_ms(date(2027, 2, 5))},
         {"due_at_ms": midnight_ms(date(2027, 2, 28)) + 1},
         {"state": "active"},
         {"state": "active", **NOT_LEFT, "due_at_ms": midnight_ms(date(2027, 2, 28)) - 1},
@@ -227,7 +230,7 @@ def test_a_stake_that_was_left_is_released_with_what_was_certain() -> None:
 )
 def test_nobody_is_paid_by_a_row_that_was_altered(outcome: dict[str, Any]) -> None:
     """What a stake pays, and when, has to be what its terms say."""
-    with pytest.raises(ValueError, match=f"stake {OLD}"):
+    with pytest.raises(AlteredRowError, match=f"stake {OLD}"):
         settle(_left(**outcome))
 
 
@@ -256,6 +259,11 @@ def test_whoever_leaves_by_the_rules_is_paid(entropy: SeededEntropy) -> None:
         assert (fault_of_terms(left), fault_of_terms(ended)) == (None, None), left
         too_early = replace(ended, ended_at_ms=due_ms - DAY_MS)
         assert fault_of_terms(too_early) == "ended before it could", left
+        # By a quote of the day it may have been left a minute after.
+        last_ms = min(midnight_ms(day) + DAY_MS + 60_000 + cooldown_s * 1000, stake.matures_at_ms)
+        assert fault_of_terms(replace(left, due_at_ms=last_ms)) is None, left
+        too_late = "is due after its " + ("maturity" if last_ms == stake.matures_at_ms else "cooldown")
+        assert fault_of_terms(replace(left, due_at_ms=last_ms + 1)) == too_late, left
 
 
 def test_the_books_balance_whatever_is_settled(entropy: SeededEntropy) -> None:

@@ -138,6 +138,14 @@ async def test_no_more_plans_are_on_sale_than_are_listed(at: DatabaseClock, desk
     assert f"{ON_SALE_MAX} plans" in await refusal(desk, TERMS)
 
 
+async def test_a_version_needs_no_room(at: DatabaseClock, desk: Desk) -> None:
+    """Also where there are more plans than are listed, which a release before could come to."""
+    await publish(desk, TERMS)
+    await _fill(desk, ON_SALE_MAX + 5)
+    assert (await publish(desk, replace(TERMS, bands=(Band(0, 1),)))).plan.version == 2
+    assert f"{ON_SALE_MAX} plans" in await refusal(desk, replace(TERMS, id="GLD-6M", period_months=6))
+
+
 async def test_two_do_not_both_get_the_last_place(at: DatabaseClock, desk: Desk) -> None:
     """Of plans that are published at once as many come on sale as there is room for."""
     await _fill(desk, ON_SALE_MAX - 2)

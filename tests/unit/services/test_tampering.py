@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from stakehold.database import balances
-from stakehold.domain.errors import StakeholdError
+from stakehold.domain.errors import AlteredRowError, StakeholdError
 from stakehold.domain.timestamps import DAY_MS, midnight_ms
 from stakehold.gate import Caller
 from stakehold.security.refresh_tokens import RefreshToken
@@ -88,6 +88,7 @@ THE = "id = (SELECT s.id FROM stakes s WHERE s.state = '{}' ORDER BY s.id LIMIT 
 RENEWAL = "renewed_from IS NOT NULL"
 NEW = "state = 'active' AND renewed_from IS NULL"
 LIFE = "does not come to the beginning and end of stake:"
+OTHER_ORIGIN = "stake renews another stake than it says"
 OTHER_TERMS = "stake has other terms than it was made with"
 
 
@@ -107,6 +108,9 @@ OTHER_TERMS = "stake has other terms than it was made with"
          f" WHERE {NEW}", OTHER_TERMS),
         (f"UPDATE stakes SET created_at = created_at + INTERVAL '1 hour' WHERE {NEW}",
          "stake was made before it says"),
+        (f"UPDATE stakes SET renewed_from = NULL WHERE {RENEWAL}", OTHER_ORIGIN),
+        (f"UPDATE stakes SET renewed_from = id WHERE {RENEWAL}", OTHER_ORIGIN),
+        (f"UPDATE stakes SET renewed_from = id WHERE {NEW}", OTHER_ORIGIN),
         (f"UPDATE stakes SET amount_minor = amount_minor + 1 WHERE {THE.format('cancelled')}", OTHER_TERMS),
         (f"UPDATE stakes SET amount_minor = amount_minor + 1 WHERE {THE.format('paid_out')}", OTHER_TERMS),
         (f"UPDATE stakes SET amount_minor = amount_minor + 1 WHERE {THE.format('renewed')}", OTHER_TERMS),
@@ -145,12 +149,14 @@ async def test_what_was_altered_is_found(
 async def test_nothing_is_paid_by_a_stake_that_was_altered(
     desk: Any, ada: Caller, database_clock: DatabaseClock, change: str
 ) -> None:
-    """Settlement sets it aside, and its owner cannot take it back either."""
+    """Settlement sets it aside, and its owner can neither take it back nor ask what leaving it pays."""
     altered = await _stake(desk, ada)
     await _alter(desk, change)
     await desk.sql("ALTER TABLE stakes ENABLE TRIGGER ALL")
-    with pytest.raises(ValueError, match=r"has other terms|was made before"):
+    with pytest.raises(AlteredRowError, match=r"has other terms|was made before"):
         await exits.cancel(desk.services, ada, altered, None, desk.deadline)
+    with pytest.raises(AlteredRowError, match=r"has other terms|was made before"):
+        await exits.quote_exit(desk.services, ada, altered, desk.deadline)
     await database_clock.set(START_MS + 31 * DAY_MS)
     done = await upkeep.keep_up(desk.services, None, 60)
     assert (done.settled, done.aside) == (0, 1)
