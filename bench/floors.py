@@ -31,7 +31,7 @@ import uvloop
 from bench.load import CONNECTIONS, Result
 from bench.stores import PASSWORD
 from bench.usage import Usage
-from stakehold.database.stake_creation import CREATE_KEYLESS
+from stakehold.database.stake_creation import CREATE_KEYLESS, NewStake, PlanChoice, arguments_of
 from stakehold.domain.ids import new_id
 from stakehold.redis.port import Argument, Redis, Reply, Script
 from stakehold.redis.resp import RespRedis
@@ -42,7 +42,7 @@ from stakehold.runtime.settings import cores
 from stakehold.security.passwords import CURRENT, HASH_BYTES, SALT_BYTES
 from stakehold.telemetry.metrics import Metrics
 
-AMOUNT, AMOUNT_MINOR = "12.5", 1_250_000_000
+AMOUNT_MINOR = 1_250_000_000
 
 
 @dataclass
@@ -166,26 +166,11 @@ async def drive_sql(task: Task) -> Result:
 
     async def make_stake() -> None:
         user_id, session_id = next(people)
-        identifier = new_id(clock, entropy)
+        new = NewStake(user_id, new_id(clock, entropy), session_id, 1, AMOUNT_MINOR, PlanChoice("STK", 8, 12))
         while True:
             statement = await free.get()
             try:
-                row = await statement.fetchrow(
-                    user_id,
-                    identifier,
-                    1,
-                    AMOUNT_MINOR,
-                    "STK",
-                    12,
-                    session_id,
-                    "",
-                    0,
-                    0,
-                    None,
-                    "payout",
-                    AMOUNT,
-                    False,
-                )
+                row = await statement.fetchrow(*arguments_of(new))
             except asyncpg.SerializationError:
                 continue
             finally:

@@ -168,7 +168,7 @@ app.post('/api/stake', async (c) => {
   if (!body.success) return c.json({ title: 'Unprocessable' }, 422)
   const { sub, sid, epoch } = c.get('claims')
   const { amount, period } = body.data
-  const values = [sub, newId(), epoch, String(minorUnits(amount)), 'STK', period, sid, '', 0, 0, null, 'payout', String(amount), false]
+  const values = [sub, newId(), epoch, String(minorUnits(amount)), 'STK', period, sid, '', 0, 0, null, 'payout', String(amount)]
   const [row] = await sql.unsafe(told.create, values, { prepare: true })
   if (row?.outcome !== 'created') return c.json({ title: 'Unprocessable' }, 422)
   await redis.del(keys(sub)[2])

@@ -347,10 +347,14 @@ async def create_stake(connection: Connection, new: NewStake) -> Creation:
 
 
 async def _run(connection: Connection, new: NewStake) -> Record | None:
+    statement = (CREATE_KEYED if new.idempotency else CREATE_KEYLESS)[new.funding]
+    return await connection.fetchrow(statement, *arguments_of(new))
+
+
+def arguments_of(new: NewStake) -> tuple[object, ...]:
+    """What CREATE_KEYED and CREATE_KEYLESS take, in order; the former with the last three."""
     choice, key = new.choice, new.idempotency
-    statement = (CREATE_KEYED if key else CREATE_KEYLESS)[new.funding]
-    return await connection.fetchrow(
-        statement,
+    return (
         new.user_id,
         new.id,
         new.epoch,
