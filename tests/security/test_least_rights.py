@@ -1,4 +1,4 @@
-"""`serve` needs few rights in the database: those of docs/security.md, with which no terms of a stake can be changed."""
+"""`serve` needs few rights in the database (docs/security.md), with which no terms of a stake can be changed."""
 
 import re
 from collections.abc import AsyncIterator
