@@ -1,4 +1,4 @@
-"""`serve` needs few rights in the database (docs/security.md), with which no terms of a stake can be changed."""
+"""`serve` needs few rights in the database (docs/security.md), with which the terms of stakes stay."""
 
 import re
 from collections.abc import AsyncIterator
