@@ -10,7 +10,7 @@ lease.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -90,7 +90,8 @@ async def is_written(connection: Connection, user_id: UUID, event_id: UUID) -> b
 
 _BUSY = f"""
 SELECT b.bucket FROM generate_series(0, {BUCKETS - 1}) AS b (bucket)
- WHERE EXISTS (SELECT 1 FROM events e WHERE e.bucket = b.bucket AND e.due_at <= now())
+ CROSS JOIN LATERAL (SELECT 1 FROM events e WHERE e.bucket = b.bucket AND e.due_at <= now()
+                      ORDER BY e.due_at LIMIT 1) e
 """  # noqa: S608 - only a constant is put in
 
 
@@ -152,34 +153,6 @@ async def record_results(connection: Connection, results: Sequence[Result]) -> N
         for result in results
     ]
     await connection.execute(_RECORD, _json(rows))
-
-
-_SWEEP = """
-WITH old AS (
-  SELECT e.user_id, e.id FROM events e
-   WHERE e.bucket = $1::INT8 AND e.created_at < now() - $2::INTERVAL
-     AND (e.due_at IS NULL OR e.due_at < now() - $2::INTERVAL)
-   ORDER BY e.created_at LIMIT $3::INT8)
-DELETE FROM events USING old WHERE events.user_id = old.user_id AND events.id = old.id
-RETURNING events.due_at IS NOT NULL AS unsent
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """How many events were deleted, and how many of them were still to be sent."""
-
-    events: int
-    unsent: int
-
-
-async def sweep_events(connection: Connection, bucket: int, older_than: timedelta, limit: int) -> Swept:
-    """Delete at most `limit` events of a bucket that were made longer ago than that.
-
-    One that is still to be sent stays, unless it has been due for as long: then nobody sends them at all.
-    """
-    rows = await connection.fetch(_SWEEP, bucket, older_than, limit)
-    return Swept(len(rows), sum(row["unsent"] for row in rows))
 
 
 _NAMES: Final = (

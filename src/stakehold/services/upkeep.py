@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
-from stakehold.database import events, sweeping
+from stakehold.database import sweeping
 from stakehold.database.port import Connection
 from stakehold.domain.errors import StakeholdError
 from stakehold.domain.ports import Deadline
@@ -131,13 +131,23 @@ async def _sweep(services: Services, webhook: Webhook | None, until: Deadline, d
     failed = False
 
     async def sweep_events(connection: Connection, bucket: int, limit: int) -> int:
-        swept = await events.sweep_events(connection, bucket, EVENTS_KEPT, limit)
+        swept = await sweeping.sweep_events(connection, bucket, EVENTS_KEPT, limit)
         # Without a webhook nobody has waited for them.
         services.counters.count("webhooks_expired", swept.unsent if webhook else 0)
         return swept.events
 
-    for work in (sweeping.sweep_idempotency, sweeping.sweep_sessions, sweep_events):
-        for bucket in range(sweeping.BUCKETS):
+    if until.left_s() <= STATEMENT_TIMEOUT_S:
+        return
+    expired = await services.read(
+        lambda connection: sweeping.find_expired(connection, EVENTS_KEPT), _batch_deadline(services, until)
+    )
+    works: tuple[tuple[sweeping.Expiring, Sweep], ...] = (
+        ("idempotency", sweeping.sweep_idempotency),
+        ("sessions", sweeping.sweep_sessions),
+        ("events", sweep_events),
+    )
+    for kind, work in works:
+        for bucket in expired[kind]:
             if until.left_s() <= STATEMENT_TIMEOUT_S:
                 return
             try:

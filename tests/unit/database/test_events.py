@@ -10,9 +10,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from stakehold.database import events
-from stakehold.database.events import BUCKETS, DueEvent, ReplayPosition, Result, Swept
+from stakehold.database import events, sweeping
+from stakehold.database.events import BUCKETS, DueEvent, ReplayPosition, Result
 from stakehold.database.port import Connection
+from stakehold.database.sweeping import Swept
 from stakehold.domain.events import Event
 from stakehold.domain.ids import new_id
 from tests.support.fakes import ManualClock, SeededEntropy
@@ -196,11 +197,15 @@ async def _age(run: Run, days: int) -> None:
 
 
 async def _sweep(run: Run, limit: int = 1000) -> list[Swept]:
+    """In each bucket; those with something to sweep are the very ones that were found before."""
     month = timedelta(days=30)
-    return [
-        await run(lambda c, bucket=bucket: events.sweep_events(c, bucket, month, limit))
+    found = await run(lambda c: sweeping.find_expired(c, month))
+    swept = [
+        await run(lambda c, bucket=bucket: sweeping.sweep_events(c, bucket, month, limit))
         for bucket in range(BUCKETS)
     ]
+    assert found["events"] == [bucket for bucket, each in enumerate(swept) if each.events]
+    return swept
 
 
 async def test_what_is_old_and_done_is_swept(run: Run, write: Any, take: Any) -> None:
