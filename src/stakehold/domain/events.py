@@ -114,7 +114,7 @@ def balance_changed(
         "userId": str(user_id),
         "asset": asset,
         "amount": format_amount(amount_minor, scale),
-        "transferSeq": seq,
+        "seq": seq,
     }
     if reverses is not None:
         data["reverses"] = reverses

@@ -43,7 +43,7 @@ OF_STAKE = {
 }  # fmt: skip
 
 BALANCE: dict[str, Any] = {"asset": "STK", "scale": 8, "amount_minor": 1, "seq": 7}
-OF_BALANCE = {"userId": str(USER_ID), "asset": "STK", "amount": "0.00000001", "transferSeq": 7}
+OF_BALANCE = {"userId": str(USER_ID), "asset": "STK", "amount": "0.00000001", "seq": 7}
 EXITED = {"reward": "0.00000005", "returned": "1234.50000005"}
 
 EVENTS: list[tuple[Event, dict[str, object]]] = [

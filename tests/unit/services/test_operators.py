@@ -43,8 +43,8 @@ async def test_a_reversal_is_told(desk: Desk) -> None:
         "balance.deposited", "balance.withdrawn", "balance.reversed", "balance.reversed",
     ]  # fmt: skip
     [deposited, withdrawn, again, back] = [event["data"] for event in told]
-    assert again == {**withdrawn, "transferSeq": 3, "reverses": 2}
-    assert back == {**deposited, "transferSeq": 4, "reverses": 1}
+    assert again == {**withdrawn, "seq": 3, "reverses": 2}
+    assert back == {**deposited, "seq": 4, "reverses": 1}
     await check_books(desk.database_url)
 
 
