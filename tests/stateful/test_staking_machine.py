@@ -23,6 +23,6 @@ def test_every_unit_is_accounted_for(staking_stores: StoreUrls) -> None:
         stores=staking_stores,
         machine=StakingMachine,
         max_examples=EXAMPLES,
-        steps=25,
+        steps=30,
         seed=seed_of_this_run(),
     )

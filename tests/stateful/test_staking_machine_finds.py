@@ -102,7 +102,7 @@ def test_a_planted_bug_is_found(
     plant(monkeypatch)
     with pytest.raises((Violation, FlakyFailure)) as found:
         run_machine(
-            stores=planted_stores, machine=StakingMachine, max_examples=EXAMPLES_MAX, steps=25,
+            stores=planted_stores, machine=StakingMachine, max_examples=EXAMPLES_MAX, steps=30,
             seed=seed_of_this_run(), shrink=False,
         )  # fmt: skip
     violation = _violation_in(found.value)

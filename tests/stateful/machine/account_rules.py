@@ -1,12 +1,12 @@
 """What people and operators do with accounts and sessions, drawn."""
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import rule
 
 from tests.stateful.machine import account_acts as accounts
 from tests.stateful.machine import stake_acts as stakes
 from tests.stateful.machine import strategies as draw
-from tests.stateful.machine.example import Example, pick_of
+from tests.stateful.machine.example import Example, only_if, pick_of
 from tests.stateful.machine.faults import Faults
 from tests.stateful.machine.model import Asked
 
@@ -41,8 +41,8 @@ class AccountRules(Example):
 
         self._do(refresh())
 
-    @precondition(lambda self: self._accesses)
     @rule(pick=draw.PICK, asked=st.none() | draw.ASKED, at=draw.AT, faults=draw.READ_FAULTS)
+    @only_if(lambda self: self._accesses)
     def use_any_token(self, pick: int, asked: Asked | None, at: int, faults: Faults) -> None:
         """To read or to write, with a token that may be good no more."""
         access = pick_of(self._accesses, pick)

@@ -6,12 +6,12 @@ from datetime import date
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule
+from hypothesis.stateful import initialize, rule
 
 from stakehold.domain.plans import Band
 from tests.stateful.machine import account_acts
 from tests.stateful.machine import strategies as draw
-from tests.stateful.machine.example import OverProcesses, pick_of
+from tests.stateful.machine.example import OverProcesses, only_if, pick_of
 from tests.stateful.machine.faults import CALM, Faults, StatementFault, TripFault
 from tests.stateful.staking import acts, looks
 from tests.stateful.staking.acts import Desk, Wish
@@ -181,11 +181,11 @@ class StakingMachine(OverProcesses):
             amount = max(terms.minimum, amount - amount % terms.step)
         return Wish(who, plan, amount, instruction)
 
-    @precondition(lambda self: len(self._model.stakes) < STAKES_MAX)
     @rule(
         who=st.sampled_from(PEOPLE), plan=st.sampled_from(sorted(PLANS)), amount=_AMOUNTS, near=draw.PICK,
         instruction=_INSTRUCTIONS, keyed=_KEYS, at=draw.AT, faults=FAULTS,
     )  # fmt: skip
+    @only_if(lambda self: len(self._model.stakes) < STAKES_MAX)
     def create(
         self,
         who: str,
@@ -200,19 +200,19 @@ class StakingMachine(OverProcesses):
         wish = self._wish(who, plan, amount, instruction, near)
         self._do(acts.create(self.desk, wish, self._key(keyed), at=at, faults=faults))
 
-    @precondition(lambda self: self._model.quotes and len(self._model.stakes) < STAKES_MAX)
     @rule(which=draw.PICK, instruction=_INSTRUCTIONS, keyed=_KEYS, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._model.quotes and len(self._model.stakes) < STAKES_MAX)
     def create_as_quoted(self, which: int, instruction: str, keyed: bool, at: int, faults: Faults) -> None:
         """With one of the last quotes, whatever has become of the plan since."""
         quote: Quote = pick_of(self._model.quotes[-3:], which)
         wish = Wish(quote.owner, quote.terms.plan, quote.amount, instruction, quote)
         self._do(acts.create(self.desk, wish, self._key(keyed), at=at, faults=faults))
 
-    @precondition(lambda self: len(self._model.stakes) < STAKES_MAX)
     @rule(
         plan=st.sampled_from(sorted(PLANS)), amount=_AMOUNTS, near=draw.PICK, instruction=_INSTRUCTIONS,
         times=st.integers(2, 4),
     )  # fmt: skip
+    @only_if(lambda self: len(self._model.stakes) < STAKES_MAX)
     def race(self, plan: str, amount: int, near: int, instruction: str, times: int) -> None:
         """All want as much of one plan at once."""
         wish = self._wish("ada", plan, amount, instruction, near)
@@ -222,19 +222,19 @@ class StakingMachine(OverProcesses):
     def _key(self, keyed: bool) -> str | None:
         return f"key-{next(self._model.numbers)}" if keyed else None
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, at=draw.AT)
+    @only_if(lambda self: self._stakes)
     def quote_exit(self, which: int, at: int) -> None:
         self._do(acts.quote_exit(self.desk, pick_of(self._stakes, which), at=at))
 
-    @precondition(lambda self: self._model.exit_quotes)
     @rule(which=draw.PICK, keyed=_KEYS, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._model.exit_quotes)
     def unstake(self, which: int, keyed: bool, at: int, faults: Faults) -> None:
         quote = pick_of(self._model.exit_quotes[-3:], which)
         self._do(acts.unstake(self.desk, quote, self._key(keyed), at=at, faults=faults))
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, keyed=_KEYS, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._stakes)
     def leave_at_once(self, which: int, keyed: bool, at: int, faults: Faults) -> None:
         """One of those that are open, quoted and left."""
         stake = pick_of([stake for stake in self._stakes if stake.state in OPEN] or self._stakes, which)
@@ -248,8 +248,8 @@ class StakingMachine(OverProcesses):
 
         self._do(leave())
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, early_ms=st.sampled_from([0, 1, 30_000]))
+    @only_if(lambda self: self._stakes)
     def leave_as_it_matures(self, which: int, early_ms: int) -> None:
         """Quoted just before maturity; left by two at the same instant as settlement runs."""
         open_stakes = [stake for stake in self._stakes if stake.state == "active"]
@@ -267,17 +267,17 @@ class StakingMachine(OverProcesses):
 
         self._do(leave())
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, keyed=_KEYS, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._stakes)
     def cancel(self, which: int, keyed: bool, at: int, faults: Faults) -> None:
         stake = pick_of(self._stakes[-3:] if which % 2 else self._stakes, which)
         self._do(acts.cancel(self.desk, stake, self._key(keyed), at=at, faults=faults))
 
-    @precondition(lambda self: self._stakes)
     @rule(
         which=draw.PICK, instruction=_INSTRUCTIONS, stale=st.sampled_from([False, False, True]), at=draw.AT,
         faults=FAULTS,
     )  # fmt: skip
+    @only_if(lambda self: self._stakes)
     def instruct(self, which: int, instruction: str, stale: bool, at: int, faults: Faults) -> None:
         stake = pick_of(self._stakes, which)
         self._do(acts.instruct(self.desk, stake, instruction, stale=stale, at=at, faults=faults))
@@ -308,13 +308,13 @@ class StakingMachine(OverProcesses):
             )
         )  # fmt: skip
 
-    @precondition(lambda self: self._model.moved)
     @rule(which=draw.PICK, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._model.moved)
     def reverse(self, which: int, at: int, faults: Faults) -> None:
         self._do(acts.reverse(self.desk, pick_of(self._model.moved, which), at=at, faults=faults))
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, at=draw.AT, faults=FAULTS)
+    @only_if(lambda self: self._stakes)
     def look_at_stake(self, which: int, at: int, faults: Faults) -> None:
         self._do(looks.look_at_stake(self.desk, pick_of(self._stakes, which), at=at, faults=faults))
 
@@ -351,8 +351,8 @@ class StakingMachine(OverProcesses):
 
         self._do(wait())
 
-    @precondition(lambda self: self._stakes)
     @rule(which=draw.PICK, edge=st.sampled_from(["due", "due", "grace", "midnight"]), at=draw.AT)
+    @only_if(lambda self: self._stakes)
     def time_comes(self, which: int, edge: str, at: int) -> None:
         """The last millisecond before something changes, and the first one after, with a look at each."""
         stake = pick_of([stake for stake in self._stakes if stake.state in OPEN] or self._stakes, which)
