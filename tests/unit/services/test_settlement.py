@@ -288,7 +288,9 @@ async def test_what_is_left_early_is_released_after_its_cooldown(
     """With what was certain when it was left, and not before."""
     desk, (ada, *_) = people
     await desk.sql("ALTER TABLE plans DISABLE TRIGGER plans_terms_stay")
-    await desk.sql("UPDATE plans SET early_exit = 'forfeit_part', early_exit_ppm = 250000")
+    await desk.sql(
+        "UPDATE plans SET early_exit = 'forfeit_part', early_exit_ppm = 250000, cooldown_s = 86400"
+    )
     stake = await _stake(desk, ada, 1, "renew_all")
     due_ms = midnight_ms(date(2027, 2, 3))
     # 1,000 at 3 % for a day, of which a quarter is forfeited.
