@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Final
 
 PYTEST: Final = (sys.executable, "-m", "pytest")
-FIRST: Final = ("api", "contract", "deploy", "e2e", "faults", "stateful")
+FIRST: Final = ("api", "contract", "deploy", "e2e", "faults", "ring", "security", "stateful")
 """Folders of tests; the other process has all others. Each takes about half of the time."""
 
 NOTHING_CHOSEN: Final = 5
